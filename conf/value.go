@@ -1,0 +1,74 @@
+package conf
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Secret is text that never prints: not by fmt, not as JSON or YAML, not in a log.
+type Secret string
+
+const redacted = "(secret)"
+
+// Reveal returns the text itself, for the one place that logs in with it.
+func (s Secret) Reveal() string { return string(s) }
+
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString keeps %#v from printing it.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// Format keeps every other verb from printing it.
+func (s Secret) Format(f fmt.State, verb rune) { fmt.Fprint(f, s.String()) }
+
+// MarshalJSON writes that there is a secret, not which.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// MarshalYAML writes that there is a secret, not which.
+func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
+
+// Bytes is an amount of memory or data, written as 256MiB, 1GiB, 500MB or a plain number of bytes.
+type Bytes int64
+
+var units = []struct {
+	suffix string
+	size   int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+}
+
+// ParseBytes reads an amount such as "256MiB".
+func ParseBytes(s string) (Bytes, error) {
+	num, size := strings.TrimSpace(s), int64(1)
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(num, u.suffix); ok {
+			num, size = strings.TrimSpace(rest), u.size
+			break
+		}
+	}
+	v, err := strconv.ParseFloat(num, 64)
+	if err != nil || v < 0 {
+		return 0, fmt.Errorf("%q is not an amount such as 256MiB", s)
+	}
+	return Bytes(v * float64(size)), nil
+}
+
+func (b Bytes) String() string {
+	for _, u := range []int{2, 1, 0} {
+		if size := units[u].size; int64(b) >= size && int64(b)%size == 0 {
+			return strconv.FormatInt(int64(b)/size, 10) + units[u].suffix
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// MarshalJSON writes what ParseBytes reads.
+func (b Bytes) MarshalJSON() ([]byte, error) { return json.Marshal(b.String()) }

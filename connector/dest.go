@@ -1,0 +1,196 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/kitamae/kitamae/batch"
+)
+
+// Destination publishes tables. Each call may be repeated with the same arguments and
+// then changes nothing more. Its methods are called from many goroutines.
+type Destination interface {
+	// PlanTable compares what is wanted with what is there. Plans and runs both use it;
+	// it changes nothing.
+	PlanTable(ctx context.Context, req PlanRequest) (*TablePlan, error)
+	// Stage prepares a durable place for one table of one run. A new epoch discards the one before.
+	Stage(ctx context.Context, req StageRequest) (Stage, error)
+	// Write stores one task's rows, whose schema is the plan's. The same task again replaces its rows.
+	// The receipt carries Task, Epoch, Rows, Bytes and Token; the caller adds the rest.
+	Write(ctx context.Context, s Stage, task int, rows batch.Stream) (Receipt, error)
+	// ReadStaged reads the staged rows back from the receipts' tasks, in the plan's schema and in any order:
+	// what verification looks at. No columns means all.
+	ReadStaged(ctx context.Context, s Stage, receipts []Receipt, columns []string) batch.Stream
+	// Commit publishes in one transaction where it can, else table by table, and says
+	// what became of each, in the order of the request.
+	Commit(ctx context.Context, req CommitRequest) ([]Outcome, error)
+	// Recover looks at an interrupted commit.
+	Recover(ctx context.Context, req CommitRequest) (Recovery, error)
+	// Abort removes what a stage left. It succeeds on nothing.
+	Abort(ctx context.Context, s Stage) error
+	Close() error
+}
+
+// Mode is how a run changes a table.
+type Mode string
+
+// Replace publishes the table whole, in place of the one before.
+const Replace Mode = "replace"
+
+// PlanRequest asks what a table would become.
+type PlanRequest struct {
+	// Name is the table's name as the config wants it; the destination may change it and says so.
+	Name    string
+	Comment string
+	// Schema is what arrives, with batch.Field's metadata.
+	Schema *arrow.Schema
+	Key    []string
+	Mode   Mode
+}
+
+// TablePlan is what a table will become.
+type TablePlan struct {
+	// Name is the table's name at the destination.
+	Name    string       `json:"name"`
+	Comment string       `json:"comment,omitempty"`
+	Key     []string     `json:"key,omitempty"` // as named there
+	Mode    Mode         `json:"mode"`
+	Columns []ColumnPlan `json:"columns"` // in the order of the request's schema
+	// Exists says whether the table is there already; Changes says what will be different about its
+	// columns, one line each, empty for nothing.
+	Exists  bool     `json:"exists"`
+	Rows    int64    `json:"rows"` // there now, -1 when unknown
+	Changes []string `json:"changes,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// ColumnPlan is what a column will become.
+type ColumnPlan struct {
+	// From is the column's name in the request, Name the one there.
+	From string `json:"from"`
+	Name string `json:"name"`
+	// Type is the Arrow type Write receives and ReadStaged returns. It differs from the
+	// request's where the destination can't hold that one; batch.Convert then makes the stand-in.
+	Type Type   `json:"type"`
+	Kind string `json:"kind,omitempty"`
+	// Native is the type in the destination's own words.
+	Native   string `json:"native"`
+	Nullable bool   `json:"nullable"`
+	Comment  string `json:"comment,omitempty"`
+	// Note says what a reader should know about the stand-in.
+	Note string `json:"note,omitempty"`
+}
+
+// Schema is the Arrow schema of the planned table.
+func (p *TablePlan) Schema() *arrow.Schema {
+	fields := make([]arrow.Field, len(p.Columns))
+	for i, c := range p.Columns {
+		fields[i] = batch.Field(c.Name, c.Type.DataType, c.Nullable, c.Kind, c.Native, c.Comment)
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// StageRequest asks for a place for one table of one run.
+type StageRequest struct {
+	Run   string
+	Epoch int
+	Plan  TablePlan
+}
+
+// Receipt is proof of one task's rows in a stage.
+type Receipt struct {
+	Task  int   `json:"task"`
+	Epoch int   `json:"epoch"`
+	Rows  int64 `json:"rows"`
+	// Bytes is the size as stored, 0 where it is not known per task.
+	Bytes int64 `json:"bytes"`
+	// Digest sums up the values as handed to Write; the run fills it in and reads it back.
+	Digest json.RawMessage `json:"digest,omitempty"`
+	Read   ReadResult      `json:"read"`
+	Token  json.RawMessage `json:"token,omitempty"` // the destination's own
+}
+
+// CommitRequest publishes the staged tables of one run.
+type CommitRequest struct {
+	Run    RunRecord
+	Tables []CommitTable
+}
+
+// CommitTable is one staged, verified table.
+type CommitTable struct {
+	Stage    Stage
+	Plan     TablePlan
+	Receipts []Receipt
+	// Evidence goes into the destination's own metadata with the rows.
+	Evidence Evidence
+}
+
+// RunRecord is the line a run leaves in a destination's metadata.
+type RunRecord struct {
+	ID      string    `json:"id"`
+	Started time.Time `json:"started"` // UTC
+	Version string    `json:"version"` // of kitamae
+	Source  string    `json:"source"`  // connector and place, without secrets
+	// Stale are tables published before that vanished at the source, kept as they are.
+	Stale []string `json:"stale,omitempty"`
+}
+
+// Evidence is why a table may be believed. It stands in the report, the ledger and the destination's metadata.
+type Evidence struct {
+	Run    string `json:"run"`
+	Table  string `json:"table"`  // there
+	Source string `json:"source"` // the source table's Ref
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`
+	// SourceRows is the source's own count, -1 where it can't count.
+	SourceRows int64     `json:"source_rows"`
+	Guarantee  Guarantee `json:"guarantee"`
+	Position   string    `json:"position,omitempty"`
+	ReadFrom   time.Time `json:"read_from"` // UTC
+	ReadTo     time.Time `json:"read_to"`
+	// Level is what was compared: "none", "aggregates" or "full".
+	Level string `json:"level"`
+	// Sampled is how many rows were compared with a second reading.
+	Sampled int      `json:"sampled"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// Outcome is what became of one table's commit.
+type Outcome struct {
+	Published bool   `json:"published"`
+	Why       string `json:"why,omitempty"` // not published
+}
+
+// Recovery says what an interrupted commit came to.
+type Recovery string
+
+// The recoveries.
+const (
+	Done        Recovery = "done"         // it was published
+	CommitAgain Recovery = "commit again" // the stages are whole: Commit with the same request
+	ReadAgain   Recovery = "read again"   // the stages are gone
+)
+
+// Warehouse is a destination that answers SQL.
+type Warehouse interface {
+	// Query runs one read-only statement over what is published. It returns at most
+	// q.Rows rows and says whether there were more.
+	Query(ctx context.Context, q Query) (*Result, error)
+}
+
+// Query is a read-only question with limits.
+type Query struct {
+	SQL  string
+	Rows int // 0 means no limit
+}
+
+// Result is a query's answer. The schema is there even without rows. Close it.
+type Result struct {
+	Schema *arrow.Schema
+	Rows   batch.Stream
+	More   func() bool // after Rows has ended: Query.Rows cut it off
+	Close  func() error
+}
