@@ -29,3 +29,12 @@ func Of(recs ...arrow.RecordBatch) Stream {
 		}
 	}
 }
+
+// Size is how many bytes rec's values take in memory.
+func Size(rec arrow.RecordBatch) int64 {
+	var n uint64
+	for _, col := range rec.Columns() {
+		n += col.Data().SizeInBytes()
+	}
+	return int64(n)
+}

@@ -59,10 +59,10 @@ Everything goes into one new folder; remove it when you have seen enough.`,
 			if _, err := a.drive(cmd, j); err != nil {
 				return err
 			}
-			for _, q := range demo.Queries {
-				fmt.Fprintf(a.Out, "\n%s\n\n", q.Title)
+			for _, q := range demo.Queries() {
+				fmt.Fprintf(a.Out, "\n%s\n\n", q.Ask)
 				if err := a.ask(ctx, j, connector.Query{SQL: q.SQL, Rows: screenRows}, "table"); err != nil {
-					return fmt.Errorf("question %q: %w", q.Title, err)
+					return fmt.Errorf("question %q: %w", q.Name, err)
 				}
 			}
 			a.say("\nnow try:\n  cd %s\n  kitamae plan\n  kitamae preview users\n  kitamae query \"from users limit 5\"\n  kitamae runs", dir)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kitamae/kitamae/conf"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/connectors/all"
 	"github.com/kitamae/kitamae/fault"
@@ -127,17 +126,4 @@ func (a *app) schemaCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// printOrigins says where each setting came from. Secrets say where from, never what.
-func printOrigins(w io.Writer, j *job.Job) {
-	var rows [][]string
-	for _, s := range j.Settings() {
-		rows = append(rows, []string{s.Path, s.Value, s.Origin})
-	}
-	if len(rows) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
-	grid(w, []string{"setting", "value", "from"}, rows)
 }

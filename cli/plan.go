@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -133,4 +135,15 @@ func indent(rows [][]string) [][]string {
 		r[0] = "  " + r[0]
 	}
 	return rows
+}
+
+// printOrigins says where each setting came from. Secrets say where from, never what.
+func printOrigins(w io.Writer, j *job.Job) {
+	var rows [][]string
+	for _, path := range slices.Sorted(maps.Keys(j.Origins)) {
+		o := j.Origins[path]
+		rows = append(rows, []string{path, oneLine(o.Value), o.From})
+	}
+	fmt.Fprintln(w)
+	grid(w, []string{"setting", "value", "from"}, rows)
 }

@@ -19,6 +19,7 @@ import (
 // grid is a plain table whose columns line up for wide characters too; those in right are numbers.
 func grid(w io.Writer, head []string, rows [][]string, right ...int) {
 	t := table.NewWriter()
+	t.SuppressTrailingSpaces()
 	t.SetOutputMirror(w)
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
@@ -86,7 +87,7 @@ func printReport(w io.Writer, r *run.Report) {
 		rows = append(rows, line)
 	}
 	if len(rows) > 0 {
-		grid(w, []string{"table", "rows", "size", "seconds", "state"}, rows, 1, 2, 3)
+		grid(w, []string{"table", "rows", "read", "seconds", "state"}, rows, 1, 2, 3)
 		fmt.Fprintln(w)
 	}
 	printNotes(w, r)

@@ -3,6 +3,7 @@ package conf
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -55,10 +56,11 @@ func ParseBytes(s string) (Bytes, error) {
 		}
 	}
 	v, err := strconv.ParseFloat(num, 64)
-	if err != nil || v < 0 {
+	v *= float64(size)
+	if err != nil || strings.Trim(num, "0123456789.") != "" || v >= math.MaxInt64 {
 		return 0, fmt.Errorf("%q is not an amount such as 256MiB", s)
 	}
-	return Bytes(v * float64(size)), nil
+	return Bytes(v), nil
 }
 
 func (b Bytes) String() string {
@@ -72,3 +74,14 @@ func (b Bytes) String() string {
 
 // MarshalJSON writes what ParseBytes reads.
 func (b Bytes) MarshalJSON() ([]byte, error) { return json.Marshal(b.String()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (b *Bytes) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	v, err := ParseBytes(text)
+	*b = v
+	return err
+}

@@ -76,8 +76,9 @@ type ColumnPlan struct {
 	// request's where the destination can't hold that one; batch.Convert then makes the stand-in.
 	Type Type   `json:"type"`
 	Kind string `json:"kind,omitempty"`
-	// Native is the type in the destination's own words.
+	// Native is the type in the destination's own words, Source the one in the source's.
 	Native   string `json:"native"`
+	Source   string `json:"source,omitempty"`
 	Nullable bool   `json:"nullable"`
 	Comment  string `json:"comment,omitempty"`
 	// Note says what a reader should know about the stand-in.
@@ -144,7 +145,8 @@ type Evidence struct {
 	Table  string `json:"table"`  // there
 	Source string `json:"source"` // the source table's Ref
 	Rows   int64  `json:"rows"`
-	Bytes  int64  `json:"bytes"`
+	// Bytes is how much came from the source.
+	Bytes int64 `json:"bytes"`
 	// SourceRows is the source's own count, -1 where it can't count.
 	SourceRows int64     `json:"source_rows"`
 	Guarantee  Guarantee `json:"guarantee"`

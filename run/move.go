@@ -14,12 +14,6 @@ import (
 	"github.com/kitamae/kitamae/fault"
 )
 
-// The levels of verification.
-const (
-	verifyNone = "none"
-	verifyFull = "full"
-)
-
 // maxViews is how many views a run fixes before a table that keeps losing them fails.
 const maxViews = 3
 

@@ -12,6 +12,7 @@ import (
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/digest"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/job"
 )
 
 // maxTries is how often a partition is read before its table fails.
@@ -61,7 +62,10 @@ func (s *Session) taskOnce(ctx context.Context, t *moving, task int, part connec
 				return
 			}
 			if acc != nil {
-				acc.Add(rec)
+				if readErr = acc.Add(rec); readErr != nil {
+					yield(nil, readErr)
+					return
+				}
 			}
 			n, size := rec.NumRows(), batch.Size(rec)
 			if !yield(rec, nil) {
@@ -102,9 +106,9 @@ func asDestination(err error) error {
 // accumulator is nil where nothing is verified.
 func (t *moving) accumulator() *digest.Accumulator {
 	switch t.plan.Verify {
-	case verifyNone:
+	case job.VerifyNone:
 		return nil
-	case verifyFull:
+	case job.VerifyFull:
 		return digest.New(t.schema, digest.Full)
 	}
 	return digest.New(t.schema, digest.Aggregates)

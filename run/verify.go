@@ -14,6 +14,7 @@ import (
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/digest"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/job"
 )
 
 // verifyParallel is how many partitions are read back at once.
@@ -39,9 +40,9 @@ type check struct {
 
 func newCheck(t *moving) *check {
 	switch t.plan.Verify {
-	case verifyNone:
+	case job.VerifyNone:
 		return nil
-	case verifyFull:
+	case job.VerifyFull:
 		return &check{level: digest.Full, count: -1, ready: make(chan struct{})}
 	}
 	return &check{level: digest.Aggregates, count: -1, ready: make(chan struct{})}
@@ -102,8 +103,12 @@ func (s *Session) verifyTask(ctx context.Context, t *moving, receipt connector.R
 		if err := sameTypes(t.schema, rec.Schema()); err != nil {
 			return err
 		}
-		acc.Add(rec)
-		t.check.add(rec)
+		if err := acc.Add(rec); err != nil {
+			return err
+		}
+		if err := t.check.add(rec); err != nil {
+			return err
+		}
 	}
 	var want digest.Digest
 	if err := json.Unmarshal(receipt.Digest, &want); err != nil {
@@ -115,13 +120,13 @@ func (s *Session) verifyTask(ctx context.Context, t *moving, receipt connector.R
 	return nil
 }
 
-func (c *check) add(rec arrow.RecordBatch) {
+func (c *check) add(rec arrow.RecordBatch) error {
 	if c.index == nil {
-		return
+		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.index.Add(rec)
+	return c.index.Add(rec)
 }
 
 // sameTypes guards the destination's promise to read back what it was given.
@@ -143,7 +148,7 @@ func (t *moving) finish() error {
 	e.Rows, e.Bytes = 0, 0
 	for _, r := range t.receipts {
 		e.Rows += r.Rows
-		e.Bytes += r.Bytes
+		e.Bytes += r.Read.Bytes
 		e.ReadFrom, e.ReadTo = earlier(e.ReadFrom, r.Read.From), later(e.ReadTo, r.Read.To)
 	}
 	if t.check == nil {
@@ -159,7 +164,8 @@ func (t *moving) finish() error {
 	if t.check.index == nil {
 		return nil
 	}
-	if diffs := t.check.index.Finish(); len(diffs) > 0 {
+	defer t.check.index.Release()
+	if diffs := t.check.index.Differences(); len(diffs) > 0 {
 		return mismatch("rows read a second way differ: %s", list(diffs))
 	}
 	return nil

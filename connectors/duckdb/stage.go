@@ -1,0 +1,216 @@
+package duckdb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/kitamae/kitamae/batch"
+	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/duck"
+	"github.com/kitamae/kitamae/fault"
+)
+
+// Stage makes the table, empty, in the next file. The same epoch again keeps what is there.
+func (d *dest) Stage(ctx context.Context, req connector.StageRequest) (connector.Stage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w, err := d.join(ctx, req.Run, true)
+	if err != nil {
+		return nil, fmt.Errorf("stage %s: %w", req.Plan.Name, err)
+	}
+	stage, err := json.Marshal(stageToken{Run: req.Run, Epoch: req.Epoch, Plan: req.Plan})
+	if err != nil {
+		return nil, err
+	}
+	key := fold(req.Plan.Name)
+	if t := w.tables[key]; t != nil {
+		if t.name != req.Plan.Name {
+			return nil, fault.New(fault.Config, "duckdb.name_taken", "set tables."+req.Plan.Name+".name",
+				"tables %s and %s have the same name for DuckDB, which folds case", t.name, req.Plan.Name)
+		}
+		if t.epoch == req.Epoch {
+			return stage, nil
+		}
+	}
+	if err := w.create(ctx, req); err != nil {
+		return nil, d.classify(fmt.Errorf("stage %s: %w", req.Plan.Name, err))
+	}
+	w.tables[key] = &staged{name: req.Plan.Name, epoch: req.Epoch, wrote: map[int]bool{}}
+	return stage, nil
+}
+
+// create makes the table and notes it, in one transaction.
+func (w *work) create(ctx context.Context, req connector.StageRequest) error {
+	var cols []string
+	for _, c := range req.Plan.Columns {
+		cols = append(cols, duck.Ident(c.Name)+" "+c.Native)
+	}
+	cols = append(cols, taskColumn+" INTEGER")
+	staging, name := metaTable(w.db, "staging"), duck.Literal(req.Plan.Name)
+	_, err := w.db.Exec(ctx, strings.Join([]string{
+		"BEGIN",
+		"DELETE FROM " + staging + " WHERE name = " + name,
+		fmt.Sprintf("INSERT INTO %s VALUES (%s, %s, %d)", staging, duck.Literal(req.Run), name, req.Epoch),
+		"DROP TABLE IF EXISTS " + table(w.db, req.Plan.Name),
+		"CREATE TABLE " + table(w.db, req.Plan.Name) + " (" + strings.Join(cols, ", ") + ")",
+		"COMMIT",
+	}, ";\n"))
+	return err
+}
+
+// find is the staged table of a stage.
+func (d *dest) find(ctx context.Context, t stageToken) (*work, *staged, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w, err := d.join(ctx, t.Run, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	if w == nil || w.tables[fold(t.Plan.Name)] == nil {
+		return nil, nil, fault.New(fault.Destination, "duckdb.stage_lost", "run again", "the staged table %s is gone", t.Plan.Name)
+	}
+	s := w.tables[fold(t.Plan.Name)]
+	if s.epoch != t.Epoch {
+		return nil, nil, fault.New(fault.Internal, "duckdb.epoch", "", "table %s was staged anew (epoch %d, this is %d)", s.name, s.epoch, t.Epoch)
+	}
+	return w, s, nil
+}
+
+// Write adds one task's rows in one transaction, in place of those it wrote before.
+func (d *dest) Write(ctx context.Context, s connector.Stage, task int, rows batch.Stream) (connector.Receipt, error) {
+	token, err := parseStage(s)
+	if err != nil {
+		return connector.Receipt{}, err
+	}
+	w, t, err := d.find(ctx, token)
+	if err != nil {
+		return connector.Receipt{}, err
+	}
+	name := table(w.db, t.name)
+	var first []string
+	t.mu.Lock()
+	if t.wrote[task] || w.adopted {
+		first = append(first, fmt.Sprintf("DELETE FROM %s WHERE %s = %d", name, taskColumn, task))
+	}
+	t.wrote[task] = true // also when it fails: a commit that was cut off may have happened
+	t.mu.Unlock()
+	n, err := w.db.Load(ctx, streamSchema(token.Plan), rows, func(view string) string {
+		return fmt.Sprintf("INSERT INTO %s SELECT *, %d FROM %s", name, task, view)
+	}, first...)
+	if err != nil {
+		return connector.Receipt{}, d.classify(fmt.Errorf("write %s: %w", t.name, err))
+	}
+	return connector.Receipt{Task: task, Epoch: token.Epoch, Rows: n}, nil
+}
+
+// ReadStaged streams the rows of the receipts' tasks. DuckDB computes a little ahead of
+// the reader, never the whole answer.
+func (d *dest) ReadStaged(ctx context.Context, s connector.Stage, receipts []connector.Receipt, names []string) batch.Stream {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		token, err := parseStage(s)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		w, t, err := d.find(ctx, token)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		schema, exprs, err := projection(token.Plan, names)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		sql := "SELECT " + strings.Join(exprs, ", ") + " FROM " + table(w.db, t.name) + w.only(t, receipts)
+		for rec, err := range w.db.Scan(ctx, schema, sql) {
+			if err != nil {
+				err = d.classify(fmt.Errorf("read staged %s: %w", t.name, err))
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// projection is what ReadStaged selects: the schema and the expressions that make it.
+func projection(plan connector.TablePlan, names []string) (*arrow.Schema, []string, error) {
+	var fields []arrow.Field
+	var exprs []string
+	all := plan.Schema()
+	pick := func(i int) {
+		fields = append(fields, all.Field(i))
+		exprs = append(exprs, duck.ReadExpr(duck.Ident(all.Field(i).Name), all.Field(i).Type))
+	}
+	for i := range all.NumFields() {
+		if len(names) == 0 {
+			pick(i)
+		}
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(plan.Columns, func(c connector.ColumnPlan) bool { return c.Name == name })
+		if i < 0 {
+			return nil, nil, fault.New(fault.Internal, "duckdb.column", "", "table %s has no column %s", plan.Name, name)
+		}
+		pick(i)
+	}
+	return arrow.NewSchema(fields, nil), exprs, nil
+}
+
+// only is the condition that keeps the receipts' rows; "" where those are all there are, as
+// a filter costs as much as reading.
+func (w *work) only(t *staged, receipts []connector.Receipt) string {
+	tasks := map[int]bool{}
+	for _, r := range receipts {
+		tasks[r.Task] = true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	others := w.adopted
+	for task := range t.wrote {
+		others = others || !tasks[task]
+	}
+	if !others {
+		return ""
+	}
+	list := []string{"-1"} // a task number nobody has, as the list may be empty
+	for task := range tasks {
+		list = append(list, strconv.Itoa(task))
+	}
+	return " WHERE " + taskColumn + " IN (" + strings.Join(list, ", ") + ")"
+}
+
+// Abort drops the staged table, and the next file with the last one.
+func (d *dest) Abort(ctx context.Context, s connector.Stage) error {
+	token, err := parseStage(s)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // cleaning up is what an interrupted run does last
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w, err := d.join(ctx, token.Run, false)
+	if err != nil || w == nil {
+		return err
+	}
+	key := fold(token.Plan.Name)
+	if t := w.tables[key]; t != nil && t.epoch == token.Epoch {
+		_, err = w.db.Exec(ctx, "DROP TABLE IF EXISTS "+table(w.db, t.name)+
+			"; DELETE FROM "+metaTable(w.db, "staging")+" WHERE name = "+duck.Literal(t.name))
+		if err != nil && len(w.tables) > 1 {
+			return d.classify(fmt.Errorf("abort %s: %w", t.name, err))
+		}
+		delete(w.tables, key)
+	}
+	if len(w.tables) == 0 {
+		d.discard()
+	}
+	return nil
+}

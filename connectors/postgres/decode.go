@@ -1,0 +1,475 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/kitamae/kitamae/batch"
+	"github.com/kitamae/kitamae/fault"
+)
+
+// op says how the binary form of a value goes into an Arrow column.
+type op uint8
+
+const (
+	opBool op = iota
+	op16
+	op32
+	op64
+	opText  // UTF-8
+	opBytes // anything
+	opDecimal128
+	opDecimal256
+	opNumeric // as text
+	opDate
+	opTimestamp
+	opTime
+	opInterval
+	opUUID
+	opJSONB
+	opList
+)
+
+// fate is what became of a value that could not be kept.
+type fate uint8
+
+const (
+	fateInfinity fate = iota
+	fateNaN
+	fateRange
+	fateInterval
+	fateEncoding
+	fateBounds
+	fates
+)
+
+var fateNames = [fates]string{
+	fateInfinity: "infinity, now null",
+	fateNaN:      "NaN, now null",
+	fateRange:    "beyond the range of microseconds since 1970, now null",
+	fateInterval: "interval beyond nanoseconds, now null",
+	fateEncoding: "not UTF-8, replaced",
+	fateBounds:   "array not starting at 1, bounds dropped",
+}
+
+// PostgreSQL counts days and microseconds from 2000-01-01.
+const (
+	daysTo2000   = 10957
+	microsTo2000 = daysTo2000 * 86400 * 1_000_000
+)
+
+// decoder turns the tuples of one partition into columns. It serves one goroutine.
+type decoder struct {
+	table   string
+	fields  []field
+	key     []int // indexes of the key's columns among fields
+	max     int   // bytes a value may have
+	encoded bool  // text is known to be UTF-8
+	scratch []byte
+}
+
+// field is one column being decoded.
+type field struct {
+	col       *batch.Column
+	name      string
+	op        op
+	precision int
+	limit     uint64 // 10^precision, where that fits
+	scale     int
+	elem      *field
+	elemOID   uint32
+	lost      *[fates]int64
+}
+
+func newDecoder(table string, names []string, hows []how, b *batch.Builder) *decoder {
+	d := &decoder{table: table, max: math.MaxInt32}
+	for i, h := range hows {
+		d.fields = append(d.fields, newField(names[i], h, b.Columns[i], new([fates]int64)))
+	}
+	return d
+}
+
+func newField(name string, h how, col *batch.Column, lost *[fates]int64) field {
+	f := field{col: col, name: name, op: h.Op, lost: lost}
+	if t, ok := h.Type.(arrow.DecimalType); ok {
+		f.precision, f.scale = int(t.GetPrecision()), int(t.GetScale())
+		f.limit = math.MaxUint64
+		if f.precision <= 19 {
+			f.limit = 1
+			for range f.precision {
+				f.limit *= 10
+			}
+		}
+	}
+	if h.Elem != nil {
+		elem := newField(name, *h.Elem, col.Child(), lost)
+		f.elem, f.elemOID = &elem, h.Elem.OID
+	}
+	return f
+}
+
+// row decodes the body of one DataRow message. What it was given is checked: a tuple cut
+// short, lengths beyond it or values of another width end in an error.
+func (d *decoder) row(p []byte) error {
+	if len(p) < 2 || int(binary.BigEndian.Uint16(p)) != len(d.fields) {
+		return d.broken("a row has another number of columns than was announced")
+	}
+	i := 2
+	for k := range d.fields {
+		if len(p)-i < 4 {
+			return d.broken("a row ends before its last column")
+		}
+		n := int(int32(binary.BigEndian.Uint32(p[i:])))
+		i += 4
+		f := &d.fields[k]
+		if n < 0 {
+			if n != -1 {
+				return d.broken("column %s has %d bytes", f.name, n)
+			}
+			f.col.Null()
+			continue
+		}
+		if n > len(p)-i {
+			return d.broken("column %s reaches beyond its row", f.name)
+		}
+		v := p[i : i+n : i+n]
+		i += n
+		if n > d.max {
+			return d.tooLarge(k, n, p)
+		}
+		switch {
+		case f.op == op64 && n == 8:
+			f.col.Uint64(binary.BigEndian.Uint64(v))
+		case f.op == op32 && n == 4:
+			f.col.Uint32(binary.BigEndian.Uint32(v))
+		case f.op == opBytes || (f.op == opText && d.encoded):
+			f.col.Value(v)
+		default:
+			if err := d.value(f, v); err != nil {
+				return err
+			}
+		}
+	}
+	if i != len(p) {
+		return d.broken("a row is longer than its columns")
+	}
+	return nil
+}
+
+// value appends one value that is not null.
+func (d *decoder) value(f *field, v []byte) error {
+	switch f.op {
+	case opDecimal128, opDecimal256:
+		return d.decimal(f, v)
+	case opText:
+		d.text(f, v)
+		return nil
+	case opBytes:
+		f.col.Value(v)
+		return nil
+	case opNumeric:
+		n, ok := parseNumber(v)
+		if ok {
+			d.scratch, ok = n.appendText(d.scratch[:0])
+		}
+		if !ok {
+			return d.broken("column %s holds a broken numeric", f.name)
+		}
+		f.col.Value(d.scratch)
+		return nil
+	case opJSONB:
+		if len(v) == 0 || v[0] != 1 {
+			return d.broken("column %s holds jsonb of an unknown version", f.name)
+		}
+		d.text(f, v[1:])
+		return nil
+	case opList:
+		return d.list(f, v)
+	}
+	if len(v) != width(f.op) {
+		return d.broken("column %s: a value of %d bytes, want %d", f.name, len(v), width(f.op))
+	}
+	switch f.op {
+	case opBool:
+		f.col.Bool(v[0] != 0)
+	case op16:
+		f.col.Uint16(binary.BigEndian.Uint16(v))
+	case op32:
+		f.col.Uint32(binary.BigEndian.Uint32(v))
+	case op64:
+		f.col.Uint64(binary.BigEndian.Uint64(v))
+	case opDate:
+		f.date(int32(binary.BigEndian.Uint32(v)))
+	case opTimestamp:
+		f.timestamp(int64(binary.BigEndian.Uint64(v)))
+	case opTime:
+		f.col.Uint64(binary.BigEndian.Uint64(v))
+	case opInterval:
+		f.interval(v)
+	case opUUID:
+		d.scratch = appendUUID(d.scratch[:0], v)
+		f.col.Value(d.scratch)
+	}
+	return nil
+}
+
+// width is how many bytes a value of fixed width has.
+func width(o op) int {
+	switch o {
+	case opBool:
+		return 1
+	case op16:
+		return 2
+	case op32, opDate:
+		return 4
+	case opInterval, opUUID:
+		return 16
+	}
+	return 8
+}
+
+func (f *field) null(why fate) {
+	f.lost[why]++
+	f.col.Null()
+}
+
+func (f *field) date(days int32) {
+	if days == math.MaxInt32 || days == math.MinInt32 {
+		f.null(fateInfinity)
+		return
+	}
+	if days > math.MaxInt32-daysTo2000 {
+		f.null(fateRange)
+		return
+	}
+	f.col.Uint32(uint32(days + daysTo2000))
+}
+
+func (f *field) timestamp(micros int64) {
+	switch {
+	case micros == math.MaxInt64 || micros == math.MinInt64:
+		f.null(fateInfinity)
+	case micros > math.MaxInt64-microsTo2000:
+		f.null(fateRange)
+	default:
+		f.col.Uint64(uint64(micros + microsTo2000))
+	}
+}
+
+func (f *field) interval(v []byte) {
+	micros := int64(binary.BigEndian.Uint64(v))
+	days, months := int32(binary.BigEndian.Uint32(v[8:])), int32(binary.BigEndian.Uint32(v[12:]))
+	switch {
+	case micros == math.MaxInt64 && days == math.MaxInt32 && months == math.MaxInt32,
+		micros == math.MinInt64 && days == math.MinInt32 && months == math.MinInt32:
+		f.null(fateInfinity) // PostgreSQL 17 and newer
+	case micros > math.MaxInt64/1000 || micros < math.MinInt64/1000:
+		f.null(fateInterval)
+	default:
+		f.col.Interval(months, days, micros*1000)
+	}
+}
+
+// text appends text; where the server doesn't vouch for its encoding, it is checked.
+func (d *decoder) text(f *field, v []byte) {
+	if !d.encoded && !utf8.Valid(v) {
+		f.lost[fateEncoding]++
+		d.scratch = d.scratch[:0]
+		for len(v) > 0 {
+			r, n := utf8.DecodeRune(v)
+			d.scratch = utf8.AppendRune(d.scratch, r)
+			v = v[n:]
+		}
+		v = d.scratch
+	}
+	f.col.Value(v)
+}
+
+func (d *decoder) decimal(f *field, v []byte) error {
+	n, ok := parseNumber(v)
+	switch {
+	case !ok:
+		return d.broken("column %s holds a broken numeric", f.name)
+	case n.sign == 0 || n.sign == numericNegative:
+	case n.sign == numericNaN:
+		f.null(fateNaN)
+		return nil
+	case n.sign == numericInf || n.sign == numericNegInf:
+		f.null(fateInfinity)
+		return nil
+	default:
+		return d.broken("column %s holds a broken numeric", f.name)
+	}
+	if small, ok := n.small(f.scale); ok && f.op == opDecimal128 && small < f.limit {
+		lo, hi := small, int64(0)
+		if n.sign == numericNegative && small != 0 {
+			lo, hi = -small, -1
+		}
+		f.col.Decimal128(hi, lo)
+		return nil
+	}
+	w, ok := n.big(f.scale)
+	if !ok || !below(w, f.precision) {
+		return d.changed("column %s holds a number outside numeric(%d,%d)", f.name, f.precision, f.scale)
+	}
+	if n.sign == numericNegative {
+		w = negate(w)
+	}
+	if f.op == opDecimal128 {
+		f.col.Decimal128(int64(w[1]), w[0])
+	} else {
+		f.col.Decimal256(w)
+	}
+	return nil
+}
+
+// list appends an array of one dimension: its header says dimensions, whether there are
+// nulls, the element's type, and per dimension length and first index.
+func (d *decoder) list(f *field, v []byte) error {
+	if len(v) < 12 {
+		return d.broken("column %s holds a broken array", f.name)
+	}
+	dims, elem := binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[8:])
+	if elem != f.elemOID {
+		return d.changed("column %s holds an array of type %d, want %d", f.name, elem, f.elemOID)
+	}
+	switch {
+	case dims == 0:
+		f.col.List()
+		return nil
+	case dims > 1:
+		return fault.New(fault.Source, "postgres.array", fmt.Sprintf("read it as the server's text: columns: {%s: {type: text}}", f.name),
+			"table %s column %s holds an array of %d dimensions", d.table, f.name, dims)
+	case len(v) < 20:
+		return d.broken("column %s holds a broken array", f.name)
+	}
+	count := int(int32(binary.BigEndian.Uint32(v[12:])))
+	if int32(binary.BigEndian.Uint32(v[16:])) != 1 {
+		f.lost[fateBounds]++
+	}
+	v = v[20:]
+	for ; count > 0; count-- {
+		if len(v) < 4 {
+			return d.broken("column %s holds a broken array", f.name)
+		}
+		n := int(int32(binary.BigEndian.Uint32(v)))
+		v = v[4:]
+		if n == -1 {
+			f.elem.col.Null()
+			continue
+		}
+		if n < 0 || n > len(v) {
+			return d.broken("column %s holds a broken array", f.name)
+		}
+		if err := d.value(f.elem, v[:n]); err != nil {
+			return err
+		}
+		v = v[n:]
+	}
+	if len(v) != 0 || count < 0 {
+		return d.broken("column %s holds a broken array", f.name)
+	}
+	f.col.List()
+	return nil
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendUUID appends the 36 characters of 16 bytes.
+func appendUUID(b, v []byte) []byte {
+	for i, x := range v {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, hexDigits[x>>4], hexDigits[x&15])
+	}
+	return b
+}
+
+// results are the counts of values that could not be kept.
+func (d *decoder) results() map[string]map[string]int64 {
+	var all map[string]map[string]int64
+	for _, f := range d.fields {
+		for why, n := range f.lost {
+			if n == 0 {
+				continue
+			}
+			if all == nil {
+				all = map[string]map[string]int64{}
+			}
+			if all[f.name] == nil {
+				all[f.name] = map[string]int64{}
+			}
+			all[f.name][fateNames[why]] += n
+		}
+	}
+	return all
+}
+
+// tooLarge names the value of n bytes in column k of the row p.
+func (d *decoder) tooLarge(k, n int, p []byte) error {
+	var key []string
+	at := 2
+	for i := range d.fields {
+		size := max(0, int(int32(binary.BigEndian.Uint32(p[at:]))))
+		at += 4
+		if at+size > len(p) {
+			break
+		}
+		if slices.Contains(d.key, i) {
+			key = append(key, d.show(i, p[at:at+size]))
+		}
+		at += size
+		if len(p)-at < 4 {
+			break
+		}
+	}
+	return d.tooLargeAt(k, n, key)
+}
+
+func (d *decoder) tooLargeAt(k, n int, key []string) error {
+	where := "in a row whose key is not read"
+	if len(key) > 0 {
+		where = "where " + strings.Join(key, ", ")
+	}
+	return fault.New(fault.Source, "value.too_large", "raise limits.memory, or leave the column out",
+		"table %s column %s holds a value of %d bytes %s; one value may have %d", d.table, d.fields[k].name, n, where, d.max)
+}
+
+// show is a key's value for people.
+func (d *decoder) show(k int, v []byte) string {
+	f, text := &d.fields[k], ""
+	switch {
+	case f.op == opText:
+		text = strconv.Quote(string(v))
+	case f.op == op16 && len(v) == 2:
+		text = strconv.Itoa(int(int16(binary.BigEndian.Uint16(v))))
+	case f.op == op32 && len(v) == 4:
+		text = strconv.Itoa(int(int32(binary.BigEndian.Uint32(v))))
+	case f.op == op64 && len(v) == 8:
+		text = strconv.FormatInt(int64(binary.BigEndian.Uint64(v)), 10)
+	case f.op == opUUID && len(v) == 16:
+		text = string(appendUUID(nil, v))
+	default:
+		text = "0x" + hex.EncodeToString(v)
+	}
+	return f.name + " = " + text
+}
+
+func (d *decoder) broken(format string, args ...any) error {
+	return fault.New(fault.Source, "postgres.protocol", "if it stays, report it with the server's version and what stands between here and there",
+		"table %s: the server sent something broken: "+format, append([]any{d.table}, args...)...)
+}
+
+func (d *decoder) changed(format string, args ...any) error {
+	return fault.New(fault.Source, "postgres.table_changed", "run again; somebody altered the table meanwhile",
+		"table %s: "+format, append([]any{d.table}, args...)...)
+}

@@ -1,0 +1,61 @@
+package duck
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/kitamae/kitamae/fault"
+)
+
+// Error is what DuckDB said.
+type Error struct{ Msg string }
+
+func newError(msg string) error { return &Error{Msg: strings.TrimSpace(msg)} }
+
+func (e *Error) Error() string { return e.Msg }
+
+// Is makes errors.Is(err, context.Canceled) see an interrupted statement.
+func (e *Error) Is(target error) bool {
+	return target == context.Canceled && strings.HasPrefix(e.Msg, "INTERRUPT Error")
+}
+
+// holder finds who holds a lock in DuckDB's message.
+var holder = regexp.MustCompile(`(?:held in|lock is held in) ([^(]*\(PID \d+\))`)
+
+// Classify makes a fault of an error DuckDB gave about the file or folder called place. An error it does
+// not know is returned as it is.
+func Classify(place string, err error) error {
+	var e *Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(e.Msg, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("Could not set lock on file"):
+		who := "another process"
+		if m := holder.FindStringSubmatch(e.Msg); m != nil {
+			who = m[1]
+		}
+		return fault.New(fault.Destination, "duckdb.locked", "end the program that has the file open for writing, then run again",
+			"%s is locked by %s", place, who)
+	case has("No space left", "Disk quota exceeded", "Could not write all bytes", "File too large"):
+		return fault.Wrap(fault.Destination, "duckdb.disk_full", "make room on the disk of "+place, err)
+	case has("not a valid DuckDB database", "database file is invalid", "checksum", "Corrupt", "corrupt", "Serialization Error", "different version of DuckDB", "version number"):
+		return fault.Wrap(fault.Destination, "duckdb.not_a_database",
+			"move "+place+" away, or name another file in destination.duckdb.path", err)
+	case has("Permission denied", "Read-only file system"):
+		return fault.Wrap(fault.Destination, "duckdb.permission", "let this user write "+place, err)
+	case has("Out of Memory Error"):
+		return fault.Wrap(fault.Destination, "duckdb.memory", "raise limits.memory", err)
+	}
+	return err
+}

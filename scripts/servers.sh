@@ -1,0 +1,503 @@
+#!/usr/bin/env bash
+# servers.sh start|stop|status|env|clean: the real databases that tests and benchmarks use.
+#
+# Everything lives in .servers/ beside go.mod: programs that Debian's stable release does not have,
+# data folders, certificates, sockets, logs, and .servers/env, which package internal/servertest reads.
+# The servers listen on 127.0.0.1 only, on ports of their own, and run as the calling user (or as nobody
+# when the caller is root, since PostgreSQL refuses root).
+#
+#   mariadb          Debian's package
+#   postgres         Debian's package
+#   postgres_newest  PostgreSQL 18, the binaries that npm's embedded-postgres packages carry
+#   mysql            MySQL 9, Debian unstable's package unpacked in a folder with its own libraries; where it
+#                    can't be had, .servers/env says why in MYSQL_MISSING
+#
+# Their time zone is Asia/Tokyo on purpose: a client that forgets to pin its session's zone is found out.
+set -euo pipefail
+
+postgres_newest_npm=18.4.0-beta.17
+all_servers=(mariadb postgres postgres_newest mysql)
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+home=$root/.servers
+
+say() { printf 'servers: %s\n' "$*"; }
+die() { printf 'servers: %s\n' "$*" >&2; exit 1; }
+
+# as_server runs a command as the user that owns the data folders.
+as_server() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$base" "$@"
+	else
+		"$@"
+	fi
+}
+
+# choose_folders sets base (programs and data) and socks. Both are in .servers/ unless the server's user can't
+# reach it (a checkout in root's own folder) or the path is too long for a Unix socket (107 bytes).
+choose_folders() {
+	mkdir -p "$home"
+	base=$home
+	local id
+	id=$(printf %s "$root" | cksum | cut -d' ' -f1)
+	if ! as_server test -x "$home"; then base=/var/tmp/kitamae-servers-$id; fi
+	socks=$base/run
+	if [ ${#socks} -gt 70 ]; then socks=/tmp/kitamae-run-$id; fi
+	mkdir -p "$base/log" "$base/data" "$base/tls" "$socks" "$home/pid" "$home/port"
+	if [ "$(id -u)" = 0 ]; then
+		chown 65534:65534 "$base/log" "$base/data" "$base/tls" "$socks"
+	fi
+}
+
+# ---- what has to be installed ----
+
+# newest_postgres prints the bin folder of the newest PostgreSQL that Debian installed, or nothing.
+newest_postgres() {
+	find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1 | xargs -r dirname
+}
+
+find_mariadbd() {
+	command -v mariadbd || { [ -x /usr/sbin/mariadbd ] && echo /usr/sbin/mariadbd; } || true
+}
+
+install_system() {
+	local missing=()
+	if [ -z "$(find_mariadbd)" ] || ! command -v mariadb-install-db >/dev/null; then missing+=(mariadb-server-core); fi
+	[ -n "$(newest_postgres)" ] || missing+=(postgresql)
+	command -v openssl >/dev/null || missing+=(openssl)
+	command -v npm >/dev/null || missing+=(npm)
+	"$root/scripts/packages.sh" ${missing[@]+"${missing[@]}"}
+}
+
+# make_certificates writes one authority and one server certificate for localhost and *.kitamae.test.
+make_certificates() {
+	if [ -e "$base/tls/done" ] && openssl x509 -checkend 86400 -noout -in "$base/tls/server.pem" >/dev/null; then return; fi
+	as_server bash -euc '
+		cd "$1"
+		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
+			-subj "/CN=kitamae test authority" -keyout ca.key -out ca.pem \
+			-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+		openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=localhost" -keyout server.key -out server.csr
+		printf "subjectAltName=DNS:localhost,DNS:*.kitamae.test,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n" >server.ext
+		openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile server.ext -out server.pem
+		chmod 600 ca.key server.key
+		chmod 644 ca.pem server.pem
+		touch done
+	' certificates "$base/tls" >"$home/tls.log" 2>&1 || { cat "$home/tls.log" >&2; die "making the certificates"; }
+}
+
+install_postgres_newest() {
+	local arch
+	case $(uname -m) in
+	x86_64) arch=x64 ;;
+	aarch64) arch=arm64 ;;
+	*) die "no PostgreSQL binaries for $(uname -m)" ;;
+	esac
+	local dir="$base/npm/node_modules/@embedded-postgres/linux-$arch"
+	if [ ! -e "$base/npm/done-$postgres_newest_npm" ]; then
+		say "fetching PostgreSQL ${postgres_newest_npm%%-*}"
+		rm -rf "$base/npm"
+		mkdir -p "$base/npm"
+		npm install --prefix "$base/npm" --ignore-scripts --no-audit --no-fund --no-save \
+			"@embedded-postgres/linux-$arch@$postgres_newest_npm" >"$home/npm.log" 2>&1 ||
+			{ tail -n 20 "$home/npm.log" >&2; die "npm install of PostgreSQL"; }
+		# The package lists its symbolic links, as npm can't carry them; its own install script would make them.
+		(cd "$dir" && node -e '
+			const fs = require("fs"), path = require("path");
+			for (const {source, target} of JSON.parse(fs.readFileSync("native/pg-symlinks.json")))
+				if (!fs.existsSync(target)) fs.symlinkSync(path.relative(path.dirname(target), source), target);
+		')
+		chmod -R a+rX "$base/npm"
+		touch "$base/npm/done-$postgres_newest_npm"
+	fi
+	postgres_newest_bin=$dir/native/bin
+}
+
+# debian_mirror prints the address this machine gets Debian from.
+debian_mirror() {
+	{
+		sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources
+		sed -n 's/^deb[[:space:]]\+\(\[[^]]*\][[:space:]]*\)\?\([^[:space:]]*\)[[:space:]].*/\2/p' \
+			/etc/apt/sources.list /etc/apt/sources.list.d/*.list
+	} 2>/dev/null | grep '/debian/*$' | head -n 1
+}
+
+# unpack_mysql fetches MySQL and every library it needs from Debian unstable into $base/mysql. The system's own
+# package lists stay as they are: apt gets its configuration, state and cache from folders in there. It prints
+# what went wrong and returns 1 where MySQL can't be had.
+unpack_mysql() {
+	local dir=$base/mysql
+	[ ! -e "$dir/done" ] || return 0
+	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { echo "there is no apt on this machine"; return 1; }
+	local mirror
+	mirror=$(debian_mirror) || true
+	[ -n "$mirror" ] || { echo "no Debian mirror in the machine's apt sources"; return 1; }
+	rm -rf "$dir"
+	mkdir -p "$dir"/apt/{sources,preferences,state/lists/partial,cache/archives/partial} "$dir/root"
+	: >"$dir/apt/status"
+	printf 'Types: deb\nURIs: %s\nSuites: unstable\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
+		"$mirror" >"$dir/apt/sources/unstable.sources"
+	cat >"$dir/apt/apt.conf" <<-CONF
+		Dir::Etc::sourcelist "/dev/null";
+		Dir::Etc::sourceparts "$dir/apt/sources";
+		Dir::Etc::preferencesparts "$dir/apt/preferences";
+		Dir::State "$dir/apt/state";
+		Dir::State::status "$dir/apt/status";
+		Dir::Cache "$dir/apt/cache";
+		APT::Install-Recommends "false";
+		APT::Sandbox::User "";
+		Acquire::Languages "none";
+		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+		Acquire::Retries "3";
+	CONF
+	local -x APT_CONFIG=$dir/apt/apt.conf
+	apt-get update -q >"$home/mysql-apt.log" 2>&1 || { echo "apt-get update for unstable: $(tail -n 1 "$home/mysql-apt.log")"; return 1; }
+	apt-get install -y -q --download-only mysql-server-core >>"$home/mysql-apt.log" 2>&1 ||
+		{ echo "unstable's mysql-server-core: $(tail -n 1 "$home/mysql-apt.log")"; return 1; }
+	local deb
+	for deb in "$dir"/apt/cache/archives/*.deb; do
+		case ${deb##*/} in perl* | libperl*) continue ;; esac # only its helper scripts want Perl
+		dpkg-deb -x "$deb" "$dir/root" || { echo "unpacking ${deb##*/}"; return 1; }
+	done
+	rm -rf "$dir/apt"
+	chmod -R a+rX "$dir"
+	touch "$dir/done"
+}
+
+# mysqld runs the unpacked program through the dynamic loader that came with it.
+mysqld() {
+	local dir=$base/mysql/root loader triplet
+	loader=$(find "$dir/usr/lib" -name 'ld-linux-*.so.*' | head -n 1)
+	[ -n "$loader" ] || die "no dynamic loader in $dir"
+	triplet=$(dirname "$loader")
+	as_server "$loader" --library-path "$triplet:$triplet/mysql:$dir/usr/lib" "$dir/usr/sbin/mysqld" --no-defaults --basedir="$dir/usr" \
+		--lc-messages-dir="$dir/usr/share/mysql" --plugin-dir="$dir/usr/lib/mysql/plugin" --character-sets-dir="$dir/usr/share/mysql/charsets" "$@"
+}
+
+# ---- ports, processes ----
+
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# port_of prints the server's port: the one it had before when that is free, else a new one below the
+# ephemeral range. Each server draws from a range of its own, so that parallel starts can't collide.
+port_of() {
+	local name=$1 i port
+	if [ -s "$home/port/$name" ] && port=$(<"$home/port/$name") && ! listens "$port"; then
+		echo "$port"
+		return
+	fi
+	for ((i = 0; i < ${#all_servers[@]}; i++)); do
+		[ "${all_servers[i]}" = "$name" ] && break
+	done
+	while :; do
+		port=$((20000 + i * 2500 + RANDOM % 2500))
+		listens "$port" || break
+	done
+	echo "$port" >"$home/port/$name"
+	echo "$port"
+}
+
+# running says whether the recorded process lives and is the one that was recorded (a pid may be reused).
+running() {
+	local pid
+	[ -s "$home/pid/$1" ] && pid=$(<"$home/pid/$1") && [ -e "/proc/$pid/cmdline" ] &&
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$base/data/$1 "
+}
+
+# greets says whether a MySQL-like server sends the first byte of its greeting.
+greets() {
+	local byte
+	(exec 3<>"/dev/tcp/127.0.0.1/$1" && LC_ALL=C read -r -n 1 -t 2 -u 3 byte) 2>/dev/null
+}
+
+wait_ready() { # name probe...
+	local name=$1 deadline=$((SECONDS + 120))
+	shift
+	until "$@"; do
+		if ! running "$name"; then
+			tail -n 20 "$base/log/$name.log" >&2
+			die "$name ended while starting; its log is $base/log/$name.log"
+		fi
+		[ $SECONDS -lt $deadline ] || die "$name did not answer within two minutes; its log is $base/log/$name.log"
+		sleep 0.1
+	done
+}
+
+launch() { # name command...: in the background, in a session of its own, its pid recorded
+	local name=$1 before
+	shift
+	rm -f "$home/pid/$name"
+	(
+		exec </dev/null >>"$base/log/$name.log" 2>&1
+		exec {lock}>&- || true
+		"$@"
+	) &
+	before=$!
+	disown "$before" 2>/dev/null || true
+}
+
+# ---- the servers ----
+
+mysql_accounts() { # identified-by clause
+	cat <<-SQL
+		CREATE USER IF NOT EXISTS 'kitamae'@'%' IDENTIFIED $1 '$password';
+		GRANT ALL PRIVILEGES ON *.* TO 'kitamae'@'%' WITH GRANT OPTION;
+		CREATE USER IF NOT EXISTS 'kitamae'@'localhost' IDENTIFIED $1 '$password';
+		GRANT ALL PRIVILEGES ON *.* TO 'kitamae'@'localhost' WITH GRANT OPTION;
+		CREATE USER IF NOT EXISTS 'admin'@'%' IDENTIFIED $1 '$password';
+		GRANT ALL PRIVILEGES ON *.* TO 'admin'@'%' WITH GRANT OPTION;
+		CREATE DATABASE IF NOT EXISTS kitamae CHARACTER SET utf8mb4;
+	SQL
+}
+
+# mysql_options sets options to what MariaDB and MySQL share: durable enough for tests, fast to load into.
+mysql_options() { # name port
+	options=(
+		--datadir="$base/data/$1" --tmpdir="$base/data/$1.tmp" --socket="$socks/$1.sock" --pid-file="$socks/$1.pid" --port="$2"
+		--bind-address=127.0.0.1 --init-file="$base/data/$1.sql" --secure-file-priv="" --local-infile=1
+		--log-bin="$base/data/$1/binlog" --binlog-format=ROW --server-id=1 --sync-binlog=0
+		--ssl-ca="$base/tls/ca.pem" --ssl-cert="$base/tls/server.pem" --ssl-key="$base/tls/server.key"
+		--character-set-server=utf8mb4 --default-time-zone=+09:00 --skip-name-resolve
+		--innodb-buffer-pool-size=1G --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0
+		--max-allowed-packet=1G --max-connections=200
+	)
+}
+
+write_accounts() { # name clause
+	mysql_accounts "$2" | as_server tee "$base/data/$1.sql" >/dev/null
+	as_server chmod 600 "$base/data/$1.sql"
+	as_server mkdir -p "$base/data/$1.tmp"
+}
+
+start_mariadb() {
+	local port options program
+	program=$(find_mariadbd)
+	running mariadb && greets "$(<"$home/port/mariadb")" && return
+	port=$(port_of mariadb)
+	if ! as_server test -d "$base/data/mariadb"; then
+		rm -rf "$base/data/mariadb.new"
+		as_server mariadb-install-db --no-defaults --datadir="$base/data/mariadb.new" --auth-root-authentication-method=normal \
+			--skip-test-db >"$home/mariadb-install.log" 2>&1 || { tail -n 20 "$home/mariadb-install.log" >&2; die "mariadb-install-db"; }
+		mv "$base/data/mariadb.new" "$base/data/mariadb"
+	fi
+	write_accounts mariadb BY
+	mysql_options mariadb "$port"
+	launch mariadb as_server "$program" --no-defaults "${options[@]}" --innodb-log-file-size=512M
+	wait_pid mariadb
+	wait_ready mariadb greets "$port"
+	say "mariadb is ready on port $port"
+}
+
+start_mysql() {
+	local port options why
+	if ! why=$(unpack_mysql); then
+		printf '%s\n' "$why" >"$home/mysql-missing"
+		say "mysql can't be had here: $why"
+		return
+	fi
+	rm -f "$home/mysql-missing"
+	running mysql && greets "$(<"$home/port/mysql")" && return
+	port=$(port_of mysql)
+	if ! as_server test -d "$base/data/mysql"; then
+		rm -rf "$base/data/mysql.new"
+		mysqld --initialize-insecure --datadir="$base/data/mysql.new" --log-error="$base/log/mysql.log" >"$home/mysql-install.log" 2>&1 ||
+			{ tail -n 20 "$home/mysql-install.log" "$base/log/mysql.log" >&2; die "mysqld --initialize"; }
+		mv "$base/data/mysql.new" "$base/data/mysql"
+	fi
+	write_accounts mysql "WITH caching_sha2_password BY"
+	mysql_options mysql "$port"
+	launch mysql mysqld "${options[@]}" --mysqlx=OFF --gtid-mode=ON --enforce-gtid-consistency=ON --innodb-redo-log-capacity=1G
+	wait_pid mysql
+	wait_ready mysql greets "$port"
+	say "mysql is ready on port $port"
+}
+
+# wait_pid waits for the process that launch left behind: the one whose arguments name the data folder.
+wait_pid() {
+	local deadline=$((SECONDS + 30)) pid
+	while [ $SECONDS -lt $deadline ]; do
+		if [ -s "$socks/$1.pid" ] && pid=$(<"$socks/$1.pid") && [ -e "/proc/$pid" ]; then
+			echo "$pid" >"$home/pid/$1"
+			running "$1" && return
+		fi
+		sleep 0.1
+	done
+	tail -n 20 "$base/log/$1.log" >&2
+	die "$1 did not start; its log is $base/log/$1.log"
+}
+
+start_postgres_in() { # name bin
+	local name=$1 bin=$2 port data=$base/data/$1
+	running "$name" && listens "$(<"$home/port/$name")" && return
+	port=$(port_of "$name")
+	if ! as_server test -d "$data"; then
+		rm -rf "$data.new"
+		as_server bash -euc '
+			umask 077
+			printf "%s\n" "$4" >"$2.password"
+			"$1/initdb" -D "$2" -U admin --pwfile="$2.password" --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
+			rm -f "$2.password"
+			cp "$3/server.key" "$3/server.pem" "$2"
+			cat >>"$2/postgresql.conf"
+			printf "%s\n" "local all all scram-sha-256" "host all all all scram-sha-256" "host replication all all scram-sha-256" \
+				"local replication all scram-sha-256" >"$2/pg_hba.conf"
+			printf "%s\n" "CREATE ROLE kitamae SUPERUSER LOGIN REPLICATION PASSWORD '\''$4'\'';" "CREATE DATABASE kitamae OWNER kitamae;" |
+				"$1/postgres" --single -D "$2" postgres
+		' initdb "$bin" "$data.new" "$base/tls" "$password" >"$home/$name-install.log" 2>&1 <<-CONF || { tail -n 20 "$home/$name-install.log" >&2; die "initdb of $name"; }
+			listen_addresses = '127.0.0.1'
+			max_connections = 200
+			shared_buffers = 512MB
+			wal_level = logical
+			max_wal_size = 4GB
+			fsync = off
+			full_page_writes = off
+			synchronous_commit = off
+			ssl = on
+			ssl_cert_file = 'server.pem'
+			ssl_key_file = 'server.key'
+			timezone = 'Asia/Tokyo'
+			log_min_messages = warning
+		CONF
+		mv "$data.new" "$data"
+	fi
+	# A start that died may have left this; PostgreSQL checks the pid in it only roughly.
+	running "$name" || rm -f "$data/postmaster.pid"
+	launch "$name" as_server "$bin/postgres" -D "$data" -p "$port" -c unix_socket_directories="$socks" -c external_pid_file="$socks/$name.pid"
+	wait_pid "$name"
+	wait_ready "$name" postgres_answers "$port"
+	say "$name is ready on port $port"
+}
+
+# postgres_answers asks for TLS, the first message of a client's; the postmaster says S once it forks backends.
+postgres_answers() {
+	local byte
+	(
+		exec 3<>"/dev/tcp/127.0.0.1/$1"
+		printf '\x00\x00\x00\x08\x04\xd2\x16\x2f' >&3
+		LC_ALL=C read -r -n 1 -t 2 -u 3 byte && [ "$byte" = S ]
+	) 2>/dev/null && grep -q ready "$base/data/$name/postmaster.pid"
+}
+
+start_postgres() { start_postgres_in postgres "$(newest_postgres)"; }
+
+start_postgres_newest() {
+	local postgres_newest_bin
+	install_postgres_newest
+	start_postgres_in postgres_newest "$postgres_newest_bin"
+}
+
+# ---- commands ----
+
+version_of() {
+	case $1 in
+	mariadb) "$(find_mariadbd)" --no-defaults --version ;;
+	mysql) mysqld --version ;;
+	postgres) "$(newest_postgres)/postgres" --version ;;
+	postgres_newest) (install_postgres_newest && "$postgres_newest_bin/postgres" --version) ;;
+	esac | grep -oE '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -n 1
+}
+
+# env lines are KEY='value', so that a shell and a program can both read them.
+put() { printf "%s='%s'\n" "$1" "${2//\'/\'\\\'\'}"; }
+
+write_env() {
+	local name key
+	for name in "${all_servers[@]}"; do
+		key=${name^^}
+		if [ "$name" = mysql ] && [ -s "$home/mysql-missing" ]; then
+			put MYSQL_MISSING "$(<"$home/mysql-missing")"
+			continue
+		fi
+		put "${key}_HOST" 127.0.0.1
+		put "${key}_PORT" "$(<"$home/port/$name")"
+		case $name in
+		postgres*) put "${key}_SOCKET" "$socks" ;;
+		*) put "${key}_SOCKET" "$socks/$name.sock" ;;
+		esac
+		put "${key}_USER" kitamae
+		put "${key}_PASSWORD" "$password"
+		put "${key}_ADMIN" admin
+		put "${key}_VERSION" "$(version_of "$name")"
+		put "${key}_CA_FILE" "$base/tls/ca.pem"
+	done >"$home/env.new"
+	chmod 600 "$home/env.new"
+	mv "$home/env.new" "$home/env"
+}
+
+start() {
+	install_system
+	make_certificates
+	if [ ! -s "$home/password" ]; then
+		(umask 077 && openssl rand -hex 16 >"$home/password")
+	fi
+	password=$(<"$home/password")
+	local name status=0 pids=()
+	for name in "${all_servers[@]}"; do
+		"start_$name" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
+	[ "$status" = 0 ] || die "not every server started; 'scripts/servers.sh clean' begins afresh"
+	write_env
+}
+
+stop_one() {
+	local name=$1 signal=TERM pid deadline=$((SECONDS + 60))
+	running "$name" || { rm -f "$home/pid/$name"; return 0; }
+	pid=$(<"$home/pid/$name")
+	case $name in postgres*) signal=INT ;; esac # fast shutdown: sessions are ended, not waited for
+	kill -s "$signal" "$pid"
+	while running "$name"; do
+		if [ $SECONDS -ge $deadline ]; then
+			say "$name does not end, killing it"
+			kill -KILL "$pid"
+			deadline=$((SECONDS + 60))
+		fi
+		sleep 0.1
+	done
+	rm -f "$home/pid/$name"
+	say "$name stopped"
+}
+
+stop() {
+	local name
+	rm -f "$home/env"
+	for name in "${all_servers[@]}"; do stop_one "$name" & done
+	wait
+}
+
+status() {
+	local name up=0
+	for name in "${all_servers[@]}"; do
+		if running "$name"; then say "$name runs on port $(<"$home/port/$name")"; else
+			if [ "$name" = mysql ] && [ -s "$home/mysql-missing" ]; then say "mysql can't be had here: $(<"$home/mysql-missing")"; continue; fi
+			say "$name does not run"
+			up=1
+		fi
+	done
+	[ -s "$home/env" ] || up=1
+	return $up
+}
+
+main() {
+	choose_folders
+	case ${1-} in
+	start | stop | clean)
+		exec {lock}>"$home/lock"
+		flock "$lock"
+		;;
+	esac
+	case ${1-} in
+	start) start ;;
+	stop) stop ;;
+	status) status ;;
+	env) cat "$home/env" 2>/dev/null || die "nothing runs; 'make servers' starts them" ;;
+	clean)
+		stop
+		rm -rf "$base/data" "$base/tls" "$base/log" "$socks"
+		;;
+	*) die "usage: scripts/servers.sh start|stop|status|env|clean" ;;
+	esac
+}
+
+main "$@"
