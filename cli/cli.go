@@ -142,10 +142,6 @@ func args(least, most int, what string) cobra.PositionalArgs {
 
 // load reads the config file.
 func (a *app) load() (*job.Job, error) {
-	if _, err := os.Stat(a.file); errors.Is(err, os.ErrNotExist) {
-		return nil, fault.New(fault.Config, "config.missing", "`kitamae init mysql://user@host/database` writes one; `kitamae demo` needs none",
-			"there is no %s here", a.file)
-	}
 	return native.Load(a.file, all.Registry(), a.Getenv)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -44,7 +45,7 @@ type tally struct {
 }
 
 func (t *tally) add(e run.Event) {
-	if e.Plan != nil {
+	if e.Plan != nil && e.Kind != run.Opened {
 		t.plan = e.Plan
 		if len(t.rows) != len(e.Plan.Tables) {
 			n := len(e.Plan.Tables)
@@ -67,7 +68,7 @@ func (t *tally) add(e run.Event) {
 func (t *tally) name(table int) string { return t.plan.Tables[table].Target.Name }
 
 func (t *tally) speed(table int, now time.Time) string {
-	if t.began[table].IsZero() || now.Sub(t.began[table]) < 50*time.Millisecond {
+	if t.began[table].IsZero() || now.Sub(t.began[table]) < 200*time.Millisecond {
 		return ""
 	}
 	return fmt.Sprintf("%.1f MB/s", float64(t.bytes[table])/1e6/now.Sub(t.began[table]).Seconds())
@@ -86,8 +87,10 @@ const tellEvery = 10 * time.Second
 func (l *lines) observe(e run.Event) {
 	l.add(e)
 	switch e.Kind {
+	case run.Opened:
+		fmt.Fprintf(l.w, "%s → %s\n", e.Plan.Source, e.Plan.Destination)
 	case run.Planned:
-		fmt.Fprintf(l.w, "%s → %s: %s\n", e.Plan.Source, e.Plan.Destination, count(int64(len(e.Plan.Tables)), "table"))
+		fmt.Fprintf(l.w, "%s to move\n", count(int64(len(e.Plan.Tables)), "table"))
 	case run.Scanned:
 		fmt.Fprintf(l.w, "reading (consistent view: %s)\n", e.Guarantee)
 	case run.Moved:
@@ -99,7 +102,7 @@ func (l *lines) observe(e run.Event) {
 			fmt.Fprintf(l.w, "%s: %s so far, %s\n", l.name(e.Table), count(l.rows[e.Table], "row"), l.speed(e.Table, e.Time))
 		}
 	case run.Verified:
-		fmt.Fprintf(l.w, "%s: %s %s\n", l.name(e.Table), count(l.rows[e.Table], "row"), l.speed(e.Table, e.Time))
+		fmt.Fprintln(l.w, strings.TrimSpace(fmt.Sprintf("%s: %s %s", l.name(e.Table), count(l.rows[e.Table], "row"), l.speed(e.Table, e.Time))))
 	case run.HeldBack:
 		fmt.Fprintf(l.w, "%s: held back: %v\n", l.name(e.Table), e.Err)
 	case run.Retrying:
@@ -125,8 +128,10 @@ func (j *jsonTeller) observe(e run.Event) {
 	switch e.Kind {
 	case run.Moved:
 		return
+	case run.Opened:
+		attrs = append(attrs, "source", e.Plan.Source, "destination", e.Plan.Destination)
 	case run.Planned:
-		attrs = append(attrs, "source", e.Plan.Source, "destination", e.Plan.Destination, "tables", len(e.Plan.Tables))
+		attrs = append(attrs, "tables", len(e.Plan.Tables))
 	case run.Scanned:
 		attrs = append(attrs, "guarantee", e.Guarantee, "position", e.Plan.Position)
 	case run.Verified, run.HeldBack, run.Retrying:
@@ -161,8 +166,9 @@ const nameWidth = 24
 func (b *bars) observe(e run.Event) {
 	b.add(e)
 	switch e.Kind {
-	case run.Planned:
+	case run.Opened:
 		fmt.Fprintf(b.p, "%s → %s\n", e.Plan.Source, e.Plan.Destination)
+	case run.Planned:
 		b.table = make([]*mpb.Bar, len(e.Plan.Tables))
 		b.guess = 0
 		for _, t := range e.Plan.Tables {

@@ -36,7 +36,7 @@ func (a *app) drive(cmd *cobra.Command, j *job.Job) (*run.Report, error) {
 	t := a.teller()
 	report, err := run.Drive(cmd.Context(), a.request(j, t.observe))
 	t.end()
-	if report != nil && !a.quiet && a.logFormat == "text" {
+	if report != nil && len(report.Tables) > 0 && !a.quiet && a.logFormat == "text" {
 		printReport(a.Out, report)
 	}
 	return report, err

@@ -3,8 +3,10 @@ package duck
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/kitamae/kitamae/fault"
 )
@@ -24,11 +26,20 @@ func (e *Error) Is(target error) bool {
 // holder finds who holds a lock in DuckDB's message.
 var holder = regexp.MustCompile(`(?:held in|lock is held in) ([^(]*\(PID \d+\))`)
 
-// Classify makes a fault of an error DuckDB gave about the file or folder called place. An error it does
-// not know is returned as it is.
+// Classify makes a fault of an error that DuckDB or the file system gave about the file or folder called
+// place. An error it does not know is returned as it is.
 func Classify(place string, err error) error {
+	const full, forbidden = "make room on the disk of ", "let this user write "
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault.Wrap(fault.Destination, "duckdb.disk_full", full+place, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fault.Wrap(fault.Destination, "duckdb.permission", forbidden+place, err)
+	}
 	var e *Error
-	if err == nil || !errors.As(err, &e) {
+	if !errors.As(err, &e) {
 		return err
 	}
 	has := func(parts ...string) bool {
@@ -48,14 +59,14 @@ func Classify(place string, err error) error {
 		return fault.New(fault.Destination, "duckdb.locked", "end the program that has the file open for writing, then run again",
 			"%s is locked by %s", place, who)
 	case has("No space left", "Disk quota exceeded", "Could not write all bytes", "File too large"):
-		return fault.Wrap(fault.Destination, "duckdb.disk_full", "make room on the disk of "+place, err)
+		return fault.Wrap(fault.Destination, "duckdb.disk_full", full+place, err)
 	case has("not a valid DuckDB database", "database file is invalid", "checksum", "Corrupt", "corrupt", "Serialization Error", "different version of DuckDB", "version number"):
 		return fault.Wrap(fault.Destination, "duckdb.not_a_database",
 			"move "+place+" away, or name another file in destination.duckdb.path", err)
 	case has("Permission denied", "Read-only file system"):
-		return fault.Wrap(fault.Destination, "duckdb.permission", "let this user write "+place, err)
+		return fault.Wrap(fault.Destination, "duckdb.permission", forbidden+place, err)
 	case has("Out of Memory Error"):
-		return fault.Wrap(fault.Destination, "duckdb.memory", "raise limits.memory", err)
+		return fault.Wrap(fault.Destination, "duckdb.memory", "raise limits.memory: DuckDB works on 2048 rows at a time, and they must fit", err)
 	}
 	return err
 }

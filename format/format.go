@@ -5,8 +5,10 @@ package format
 
 import (
 	"io"
+	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/kitamae/kitamae/batch"
 )
@@ -55,7 +57,27 @@ func writeRows(w io.Writer, head []byte, rows batch.Stream, bind func(arrow.Arra
 	return n, err
 }
 
-// plain binds the canonical text form of a column, for types whose text needs no quotes anywhere.
+// plain binds the canonical text form of a column, for types whose text needs no quotes
+// anywhere. The commonest types skip batch.AppendText's look at the type.
 func plain(arr arrow.Array) appender {
+	switch a := arr.(type) {
+	case *array.Int64:
+		values := a.Int64Values()
+		return func(dst []byte, i int) []byte { return strconv.AppendInt(dst, values[i], 10) }
+	case *array.Int32:
+		values := a.Int32Values()
+		return func(dst []byte, i int) []byte { return strconv.AppendInt(dst, int64(values[i]), 10) }
+	case *array.Date32:
+		values := a.Date32Values()
+		return func(dst []byte, i int) []byte { return batch.AppendDate(dst, int64(values[i])) }
+	case *array.Decimal128:
+		values, scale := a.Values(), a.DataType().(*arrow.Decimal128Type).Scale
+		return func(dst []byte, i int) []byte { return batch.AppendDecimal128(dst, values[i], scale) }
+	case *array.Timestamp:
+		values, t := a.TimestampValues(), a.DataType().(*arrow.TimestampType)
+		return func(dst []byte, i int) []byte {
+			return batch.AppendTimestamp(dst, int64(values[i]), t.Unit, t.TimeZone != "")
+		}
+	}
 	return func(dst []byte, i int) []byte { return batch.AppendText(dst, arr, i) }
 }

@@ -70,6 +70,9 @@ func parserOf(t arrow.DataType, form form) (parser, error) {
 			return err
 		}, nil
 	case *arrow.Decimal128Type:
+		if t.Scale < 0 { // no source has them
+			break
+		}
 		return decimalParser(t.Scale, func(c *batch.Column, w [4]uint64) { c.Decimal128(int64(w[1]), w[0]) }), nil
 	case *arrow.Decimal256Type:
 		return decimalParser(t.Scale, func(c *batch.Column, w [4]uint64) { c.Decimal256(w) }), nil

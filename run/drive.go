@@ -50,7 +50,7 @@ func drive(ctx context.Context, req Request, r *Report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	s.observe(Event{Kind: Opened})
+	s.observe(Event{Kind: Opened, Plan: &Plan{Source: r.Source, Destination: r.Destination}})
 	if r.Recovered, err = s.recover(ctx); err != nil {
 		return err
 	}

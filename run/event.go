@@ -7,7 +7,7 @@ type EventKind string
 
 // What a run tells while it lives.
 const (
-	Opened    EventKind = "opened"    // Source and Destination are reached
+	Opened    EventKind = "opened"    // both ends are reached; Plan has their names only
 	Planned   EventKind = "planned"   // Tables says what will move
 	Scanned   EventKind = "scanned"   // the view stands; Guarantee, Tables with partitions
 	Moved     EventKind = "moved"     // Rows and Bytes more of Table were written; negative when a partition starts over
@@ -27,7 +27,7 @@ type Event struct {
 	Rows  int64
 	Bytes int64
 	Err   error
-	// Plan comes with Planned and Scanned.
+	// Plan comes with Opened, Planned and Scanned.
 	Plan *Plan
 	// Guarantee comes with Scanned.
 	Guarantee string

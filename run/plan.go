@@ -81,7 +81,7 @@ func (s *Session) planTable(ctx context.Context, sel job.Selection, names *names
 		Name: name, Comment: sel.Table.Comment, Schema: arrow.NewSchema(fields, nil), Key: kept(key, sel.Scan.Columns), Mode: connector.Replace,
 	})
 	if err != nil {
-		return nil, err
+		return nil, asDestination(err)
 	}
 	t := &PlannedTable{Scan: sel.Scan, Target: *target, Verify: sel.Verify, LeftOut: sel.LeftOut}
 	t.Notes = append(t.Notes, sel.Table.Notes...)

@@ -95,10 +95,10 @@ func (s *Session) taskOnce(ctx context.Context, t *moving, task int, part connec
 	return receipt, moved, nil
 }
 
-// asDestination makes an unclassified fault of Write the destination's.
+// asDestination makes an unclassified fault of a destination's method the destination's.
 func asDestination(err error) error {
 	if f := fault.From(err); f.Kind == fault.Internal {
-		return fault.Wrap(fault.Destination, "destination.write", "look at the destination; the tables visible there are as before", err)
+		return fault.Wrap(fault.Destination, "destination.failed", "look at the destination; what is visible there is as before", err)
 	}
 	return err
 }

@@ -19,7 +19,8 @@ import (
 //	}
 type Suite struct {
 	Connector connector.Connector
-	// Config makes a place of its own for one test and removes it at t's cleanup. It is called once per test.
+	// Config makes a place of its own and removes it at t's cleanup. It is called for each test of a destination, and
+	// once for all tests of a source, which only read.
 	Config func(t *testing.T) Config
 }
 

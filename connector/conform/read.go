@@ -71,7 +71,7 @@ func testEachRowOnce(t *testing.T, o *origin) {
 	for i, ts := range req.Tables {
 		f := o.cfg.Fixtures[i]
 		if n := len(got.Tables[i].Partitions); n < f.Partitions {
-			t.Errorf("%s has %d partitions, want %d at least", f.Name, n, f.Partitions)
+			t.Errorf("%s has %d partitions for an estimate of %d rows (discovered: %d), want %d at least", f.Name, n, got.Tables[i].Rows, ts.Table.Rows, f.Partitions)
 		}
 		index, done := sampled(t, src, ts)
 		seen := map[string]bool{}

@@ -60,8 +60,16 @@ type staged struct {
 	name  string
 	epoch int
 
-	mu    sync.Mutex
-	wrote map[int]bool // tasks that may have rows
+	mu          sync.Mutex
+	wrote       map[int]bool // tasks that may have rows
+	rows, bytes int64        // that went by in Write, also those written again
+}
+
+// rowBytes is how large a row is on average, 0 when nothing was written here.
+func (s *staged) rowBytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes / max(s.rows, 1)
 }
 
 // stageToken is what a connector.Stage holds.

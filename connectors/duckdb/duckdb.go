@@ -35,9 +35,9 @@ func place(s Spec) string { return s.Path }
 
 // fromURL understands duckdb:relative.duckdb and duckdb:///absolute.duckdb.
 func fromURL(u *url.URL) (any, error) {
-	spec := Spec{Path: u.Opaque}
-	if spec.Path == "" {
-		spec.Path = u.Host + u.Path
+	spec := Spec{Path: u.Host + u.Path}
+	if path, err := url.PathUnescape(u.Opaque); err == nil && path != "" {
+		spec.Path = path
 	}
 	if spec.Path == "" {
 		return nil, fault.New(fault.Config, "duckdb.path", "write duckdb:kura.duckdb", "the URL names no file")

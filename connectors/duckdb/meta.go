@@ -60,10 +60,12 @@ func record(db *duck.DB, req connector.CommitRequest, was stamp) []string {
 			fmt.Sprint(e.Rows), fmt.Sprint(e.Bytes), known(e.SourceRows), text(string(e.Guarantee)), text(e.Position),
 			moment(e.ReadFrom), moment(e.ReadTo), text(e.Level), fmt.Sprint(e.Sampled), texts(e.Notes)))
 		stmts = append(stmts, "DELETE FROM "+metaTable(db, "columns")+` WHERE lower("table") = lower(`+duck.Literal(t.Plan.Name)+")")
+		var rows []string
 		for i, c := range t.Plan.Columns {
-			stmts = append(stmts, insert(db, "columns", text(t.Plan.Name), text(c.Name), fmt.Sprint(i+1), text(c.Native),
-				text(c.From), text(c.Source), text(c.Kind), text(c.Comment), text(c.Note)))
+			rows = append(rows, strings.Join([]string{text(t.Plan.Name), text(c.Name), fmt.Sprint(i + 1), text(c.Native),
+				text(c.From), text(c.Source), text(c.Kind), text(c.Comment), text(c.Note)}, ", "))
 		}
+		stmts = append(stmts, insert(db, "columns", strings.Join(rows, "), (")))
 	}
 	for _, name := range run.Stale {
 		stmts = append(stmts, fmt.Sprintf(`INSERT INTO %[1]s BY NAME SELECT * REPLACE (%[2]s AS run, 'stale' AS state) FROM %[1]s

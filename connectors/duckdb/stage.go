@@ -100,7 +100,7 @@ func (d *dest) Write(ctx context.Context, s connector.Stage, task int, rows batc
 	}
 	t.wrote[task] = true // also when it fails: a commit that was cut off may have happened
 	t.mu.Unlock()
-	n, err := w.db.Load(ctx, streamSchema(token.Plan), rows, func(view string) string {
+	n, err := w.db.Load(ctx, streamSchema(token.Plan), t.measured(rows), func(view string) string {
 		return fmt.Sprintf("INSERT INTO %s SELECT *, %d FROM %s", name, task, view)
 	}, first...)
 	if err != nil {
@@ -108,6 +108,46 @@ func (d *dest) Write(ctx context.Context, s connector.Stage, task int, rows batc
 	}
 	return connector.Receipt{Task: task, Epoch: token.Epoch, Rows: n}, nil
 }
+
+// measured counts what goes by.
+func (s *staged) measured(rows batch.Stream) batch.Stream {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		for rec, err := range rows {
+			if err == nil {
+				s.mu.Lock()
+				s.rows += rec.NumRows()
+				for _, col := range rec.Columns() {
+					s.bytes += size(col.Data())
+				}
+				s.mu.Unlock()
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// size is the bytes of an array's buffers.
+func size(d arrow.ArrayData) int64 {
+	var n int64
+	for _, b := range d.Buffers() {
+		if b != nil {
+			n += int64(b.Len())
+		}
+	}
+	for _, c := range d.Children() {
+		n += size(c)
+	}
+	return n
+}
+
+// wideRow is the size from which rows are read in windows: DuckDB holds some thousands of rows in a few
+// places at once, whatever their size. windowBytes is about how much one window reads.
+const (
+	wideRow     = 4 << 10
+	windowBytes = 8 << 20
+)
 
 // ReadStaged streams the rows of the receipts' tasks. DuckDB computes a little ahead of
 // the reader, never the whole answer.
@@ -128,16 +168,39 @@ func (d *dest) ReadStaged(ctx context.Context, s connector.Stage, receipts []con
 			yield(nil, err)
 			return
 		}
-		sql := "SELECT " + strings.Join(exprs, ", ") + " FROM " + table(w.db, t.name) + w.only(t, receipts)
-		for rec, err := range w.db.Scan(ctx, schema, sql) {
-			if err != nil {
-				err = d.classify(fmt.Errorf("read staged %s: %w", t.name, err))
-			}
-			if !yield(rec, err) {
+		sql := "SELECT " + strings.Join(exprs, ", ") + " FROM " + table(w.db, t.name) + " WHERE " + w.only(t, receipts)
+		windows := []string{sql}
+		if size := t.rowBytes(); size >= wideRow {
+			if windows, err = w.windows(ctx, t, sql, max(windowBytes/size, 1)); err != nil {
+				yield(nil, d.classify(err))
 				return
 			}
 		}
+		for _, sql := range windows {
+			for rec, err := range w.db.Scan(ctx, schema, sql) {
+				if err != nil {
+					err = d.classify(fmt.Errorf("read staged %s: %w", t.name, err))
+				}
+				if !yield(rec, err) || err != nil {
+					return
+				}
+			}
+		}
 	}
+}
+
+// windows divides a statement that ends in a condition by ranges of so many rows.
+func (w *work) windows(ctx context.Context, t *staged, sql string, rows int64) ([]string, error) {
+	last, err := w.db.Texts(ctx, "SELECT coalesce(max(rowid), -1)::VARCHAR FROM "+table(w.db, t.name))
+	if err != nil {
+		return nil, err
+	}
+	end, err := strconv.ParseInt(last[0][0], 10, 64)
+	var all []string
+	for from := int64(0); from <= end; from += rows {
+		all = append(all, fmt.Sprintf("%s AND rowid BETWEEN %d AND %d", sql, from, from+rows-1))
+	}
+	return all, err
 }
 
 // projection is what ReadStaged selects: the schema and the expressions that make it.
@@ -164,7 +227,7 @@ func projection(plan connector.TablePlan, names []string) (*arrow.Schema, []stri
 	return arrow.NewSchema(fields, nil), exprs, nil
 }
 
-// only is the condition that keeps the receipts' rows; "" where those are all there are, as
+// only is the condition that keeps the receipts' rows; none where those are all there are, as
 // a filter costs as much as reading.
 func (w *work) only(t *staged, receipts []connector.Receipt) string {
 	tasks := map[int]bool{}
@@ -178,13 +241,13 @@ func (w *work) only(t *staged, receipts []connector.Receipt) string {
 		others = others || !tasks[task]
 	}
 	if !others {
-		return ""
+		return "true"
 	}
 	list := []string{"-1"} // a task number nobody has, as the list may be empty
 	for task := range tasks {
 		list = append(list, strconv.Itoa(task))
 	}
-	return " WHERE " + taskColumn + " IN (" + strings.Join(list, ", ") + ")"
+	return taskColumn + " IN (" + strings.Join(list, ", ") + ")"
 }
 
 // Abort drops the staged table, and the next file with the last one.

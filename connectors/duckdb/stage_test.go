@@ -13,6 +13,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
@@ -190,5 +191,31 @@ func TestNamesOfAllKinds(t *testing.T) {
 	}
 	if _, err := d.Stage(t.Context(), connector.StageRequest{Run: "r2", Epoch: 1, Plan: plan(t, d, "X", people())}); !fault.HasCode(err, "duckdb.name_taken") {
 		t.Errorf("x and X were staged beside each other: %v", err)
+	}
+}
+
+func TestWideRowsAreReadInWindows(t *testing.T) {
+	d := openAt(t, filepath.Join(t.TempDir(), "kura.duckdb"))
+	b := array.NewRecordBuilder(memory.DefaultAllocator, people())
+	defer b.Release()
+	for i := range 100 {
+		b.Field(0).(*array.Int64Builder).Append(int64(i))
+		b.Field(1).(*array.StringBuilder).Append(strings.Repeat("長い", 50_000))
+	}
+	rec := b.NewRecordBatch()
+	defer rec.Release()
+	tab := put(t, d, "r", "wide", people(), batch.Of(rec))
+	var all []int64
+	largest := int64(0)
+	for rec, err := range d.ReadStaged(t.Context(), tab.Stage, tab.Receipts, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rec.Column(0).(*array.Int64).Int64Values()...)
+		largest = max(largest, rec.NumRows())
+	}
+	slices.Sort(all)
+	if len(all) != 100 || all[99] != 99 || largest > 30 {
+		t.Errorf("%d rows up to %d, in batches of up to %d", len(all), all[len(all)-1], largest)
 	}
 }

@@ -26,6 +26,7 @@ type dest struct {
 	store *store
 	db    *duck.DB
 	runs  map[string]*runHold // by run
+	last  parsed
 }
 
 // runHold is what this process knows of a run it stages: which folder belongs to which
@@ -63,7 +64,7 @@ func (d *dest) engine(ctx context.Context) (*duck.DB, error) {
 	if d.db == nil {
 		db, err := duck.Open(ctx, duck.Options{MemoryBytes: d.duckBytes()})
 		if err != nil {
-			return nil, err
+			return nil, classify(d.spec.Dir, err)
 		}
 		d.db = db
 	}

@@ -79,9 +79,15 @@ func (m *manifest) files() map[string]bool {
 	return paths
 }
 
-// published reads what is published. It is empty where nothing is.
+// published reads what is published. It is empty where nothing is. Nobody changes it.
 func (d *dest) published(ctx context.Context) (*manifest, error) {
 	return d.readManifest(ctx, manifestName)
+}
+
+// parsed keeps the last manifest read: each table of a plan looks at it.
+type parsed struct {
+	text string
+	m    *manifest
 }
 
 func (d *dest) readManifest(ctx context.Context, key string) (*manifest, error) {
@@ -94,6 +100,11 @@ func (d *dest) readManifest(ctx context.Context, key string) (*manifest, error) 
 	if err != nil || !found {
 		return m, classify(d.spec.Dir, err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last.m != nil && d.last.text == string(text) {
+		return d.last.m, nil
+	}
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, fault.Wrap(fault.Destination, "files.manifest",
 			"put back a manifest from one of the folders in "+d.spec.Dir+"/runs, or name another folder in destination.files.dir",
@@ -103,5 +114,6 @@ func (d *dest) readManifest(ctx context.Context, key string) (*manifest, error) 
 		return nil, fault.New(fault.Destination, "files.manifest_version", "use the newer kitamae that wrote it",
 			"%s has version %d, this kitamae knows %d", key, m.Version, manifestVersion)
 	}
+	d.last = parsed{text: string(text), m: m}
 	return m, nil
 }

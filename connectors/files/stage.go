@@ -194,12 +194,15 @@ func (d *dest) readReceipt(ctx context.Context, st *stage, r connector.Receipt, 
 			yield(nil, classify(d.spec.Dir, fmt.Errorf("read %s: %w", f.Path, err)))
 			return false
 		}
-		out := rec
-		if pick != nil && int(rec.NumCols()) != len(pick) {
-			out = pickColumns(rec, pick, schema)
-			defer out.Release()
+		more := false
+		if pick != nil && !rec.Schema().Equal(schema) { // the reader reads all columns
+			out := pickColumns(rec, pick, schema)
+			more = yield(out, nil)
+			out.Release()
+		} else {
+			more = yield(rec, nil)
 		}
-		if !yield(out, nil) {
+		if !more {
 			return false
 		}
 	}

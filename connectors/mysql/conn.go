@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -231,6 +232,11 @@ func number(res *mysql.Result, i, k int) int64 {
 		return int64(min(v.AsUint64(), 1<<62))
 	case mysql.FieldValueTypeSigned:
 		return v.AsInt64()
+	}
+	if s, ok := text(res, i, k); ok { // EXPLAIN may print its numbers as text
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return n
+		}
 	}
 	return -1
 }

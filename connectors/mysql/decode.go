@@ -16,10 +16,10 @@ type code byte
 
 // The codes. Widths come first, so that fixed ones need no length.
 const (
-	asByte code = iota // int8, uint8
-	asTwo              // int16, uint16, year
-	asFour             // int32, uint32, float32
-	asEight            // int64, uint64, float64
+	asByte  code = iota // int8, uint8
+	asTwo               // int16, uint16, year
+	asFour              // int32, uint32, float32
+	asEight             // int64, uint64, float64
 	boolByte
 	boolTwo
 	boolFour

@@ -78,13 +78,15 @@ func (t *viewTable) sampleQueries(n int) []string {
 	if len(t.orderColumns()) == 0 {
 		return []string{pick("", false, n)}
 	}
+	bounds := len(t.ranges) - 1
+	if bounds == 0 {
+		return []string{pick("", false, (n+1)/2), pick("", true, n)}
+	}
 	var queries []string
-	if bounds := len(t.ranges) - 1; bounds > 0 {
-		take := min(bounds, max(n/4, 1))
-		for k := range take {
-			at := t.ranges[(k*bounds)/take].Hi
-			queries = append(queries, pick(t.split.condition(partition{Hi: at}), true, 1), pick(t.split.condition(partition{Lo: at}), false, 1))
-		}
+	take := min(bounds, max(n/4, 1))
+	for k := range take {
+		at := t.ranges[(k*bounds)/take].Hi
+		queries = append(queries, pick(t.split.condition(partition{Hi: at}), true, 1), pick(t.split.condition(partition{Lo: at}), false, 1))
 	}
 	queries = append(queries, pick("", false, max(n/8, 1)), pick("", true, max(n/8, 1)))
 	for k := range min(len(t.ranges), 8) {

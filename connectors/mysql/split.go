@@ -263,7 +263,8 @@ func (sp *splitter) estimate(ctx context.Context, prefix []string, lo, hi string
 		explain = "EXPLAIN"
 	}
 	conditions := append(sp.equals(prefix), name+" >= "+lo, name+" <= "+hi)
-	res, err := sp.src.control(ctx, fmt.Sprintf("%s SELECT %s FROM %s FORCE INDEX (%s) WHERE %s",
+	// USE, not FORCE: MySQL does not look into an index it is forced to use and estimates one row.
+	res, err := sp.src.control(ctx, fmt.Sprintf("%s SELECT %s FROM %s USE INDEX (%s) WHERE %s",
 		explain, name, sp.t.from, quoteName(sp.key.index), strings.Join(conditions, " AND ")))
 	if err != nil {
 		return 0, err

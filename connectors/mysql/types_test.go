@@ -109,7 +109,7 @@ func show(a arrow.Array, i int) string {
 	case *array.Binary:
 		return hex.EncodeToString(a.Value(i))
 	case *array.String:
-		return a.Value(i)
+		return strings.Clone(a.Value(i)) // the buffer goes back to the pool
 	case *array.Duration:
 		return strconv.FormatInt(int64(a.Value(i)), 10)
 	case *array.Timestamp:
@@ -267,4 +267,3 @@ func TestFromURL(t *testing.T) {
 		t.Errorf("place = %q", p)
 	}
 }
-

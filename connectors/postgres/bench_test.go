@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/kitamae/kitamae/connector"
@@ -133,4 +134,38 @@ func cpu() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkDecode decodes one lineitem row over and over: what reading costs on top of draining.
+func BenchmarkDecode(b *testing.B) {
+	money := how{Type: &arrow.Decimal128Type{Precision: 15, Scale: 2}, Op: opDecimal128}
+	var hows []how
+	for _, oid := range []uint32{oidInt8, oidInt8, oidInt8, oidInt4, 0, 0, 0, 0, oidBPChar, oidBPChar, oidDate, oidDate, oidDate, oidVarchar, oidVarchar, oidVarchar} {
+		h, ok := builtin(oid, -1)
+		if !ok {
+			h = money
+		}
+		hows = append(hows, h)
+	}
+	d, builder := tupleDecoder(b, hows)
+	d.encoded = true
+	int8s, day := []byte{0, 0, 0, 0, 0, 1, 2, 3}, []byte{0, 0, 0x12, 0x34}
+	row := dataRow(int8s, int8s, int8s, day, []byte("\x00\x01\x00\x00\x00\x00\x00\x02\x00\x11"), []byte("\x00\x03\x00\x01\x00\x00\x00\x02\x00\x03\x09\x29\x1a\x2c"),
+		[]byte("\x00\x01\xff\xff\x00\x00\x00\x02\x01\x90"), []byte("\x00\x01\xff\xff\x00\x00\x00\x02\x02\x58"), []byte("A"), []byte("F"), day, day, day,
+		[]byte("DELIVER IN PERSON"), []byte("TRUCK"), []byte("furiously express ideas nag 12345"))
+	b.ReportAllocs()
+	before := cpu()
+	for b.Loop() {
+		if err := d.row(row); err != nil {
+			b.Fatal(err)
+		}
+		if builder.Full() {
+			rec, err := builder.Batch()
+			if err != nil {
+				b.Fatal(err)
+			}
+			rec.Release()
+		}
+	}
+	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/row")
 }

@@ -145,17 +145,34 @@ func (d *decoder) row(p []byte) error {
 		if n > d.max {
 			return d.tooLarge(k, n, p)
 		}
-		switch {
-		case f.op == op64 && n == 8:
-			f.col.Uint64(binary.BigEndian.Uint64(v))
-		case f.op == op32 && n == 4:
-			f.col.Uint32(binary.BigEndian.Uint32(v))
-		case f.op == opBytes || (f.op == opText && d.encoded):
-			f.col.Value(v)
-		default:
-			if err := d.value(f, v); err != nil {
-				return err
+		switch f.op { // what most tables are made of; the rest, and what has another width, is value's
+		case op64:
+			if n == 8 {
+				f.col.Uint64(binary.BigEndian.Uint64(v))
+				continue
 			}
+		case op32:
+			if n == 4 {
+				f.col.Uint32(binary.BigEndian.Uint32(v))
+				continue
+			}
+		case opText:
+			if d.encoded {
+				f.col.Value(v)
+				continue
+			}
+		case opDate:
+			if n == 4 {
+				f.date(int32(binary.BigEndian.Uint32(v)))
+				continue
+			}
+		case opDecimal128:
+			if f.smallDecimal(v) {
+				continue
+			}
+		}
+		if err := d.value(f, v); err != nil {
+			return err
 		}
 	}
 	if i != len(p) {
@@ -293,6 +310,30 @@ func (d *decoder) text(f *field, v []byte) {
 	f.col.Value(v)
 }
 
+// smallDecimal appends a number that surely fits 64 bits, as most do. It returns false,
+// and appends nothing, for all others and for what looks wrong.
+func (f *field) smallDecimal(v []byte) bool {
+	if len(v) < numericHeader {
+		return false
+	}
+	header := binary.BigEndian.Uint64(v)
+	sign := uint16(header >> 16)
+	if sign&^numericNegative != 0 || len(v) != numericHeader+2*int(header>>48) {
+		return false
+	}
+	small, ok := unscaled64(v[numericHeader:], int(int16(header>>32)), f.scale)
+	if !ok || small >= f.limit {
+		return false
+	}
+	if sign != 0 && small != 0 {
+		f.col.Decimal128(-1, -small)
+	} else {
+		f.col.Decimal128(0, small)
+	}
+	return true
+}
+
+// decimal appends any other number, or what became of it.
 func (d *decoder) decimal(f *field, v []byte) error {
 	n, ok := parseNumber(v)
 	switch {
@@ -307,14 +348,6 @@ func (d *decoder) decimal(f *field, v []byte) error {
 		return nil
 	default:
 		return d.broken("column %s holds a broken numeric", f.name)
-	}
-	if small, ok := n.small(f.scale); ok && f.op == opDecimal128 && small < f.limit {
-		lo, hi := small, int64(0)
-		if n.sign == numericNegative && small != 0 {
-			lo, hi = -small, -1
-		}
-		f.col.Decimal128(hi, lo)
-		return nil
 	}
 	w, ok := n.big(f.scale)
 	if !ok || !below(w, f.precision) {

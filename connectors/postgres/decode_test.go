@@ -115,7 +115,7 @@ func FuzzNumber(f *testing.F) {
 		}
 		n.appendText(nil)
 		s := int(scale % 39)
-		small, ok := n.small(s)
+		small, ok := unscaled64(n.digits, n.weight, s)
 		if !ok {
 			return
 		}

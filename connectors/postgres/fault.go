@@ -65,8 +65,9 @@ func (s *server) explainServer(doing string, pg *pgconn.PgError) error {
 		return fault.Wrap(fault.Source, "postgres.locked", "run again when the migration (ALTER, TRUNCATE, LOCK …) is through", said)
 	case "53200":
 		return fault.Wrap(fault.Source, "postgres.resources", "raise max_locks_per_transaction, or read fewer tables in one run", said)
-	case "40001":
-		return lostSnapshot(said)
+	case "40001": // a standby had to choose between its replay and this snapshot
+		return fault.Wrap(fault.Source, "source.snapshot_lost",
+			"on a standby, turn hot_standby_feedback on or raise max_standby_streaming_delay", said)
 	case "57P01", "57P02", "57P03", "53300", "08006", "08003", "57014", "57P05":
 		f := fault.New(fault.Source, "postgres.connection", "see the server's log; the partition is read again", "%w", said)
 		return f.Again()

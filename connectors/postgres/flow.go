@@ -63,7 +63,7 @@ func (f *flow) run(ctx context.Context, yield func(arrow.RecordBatch, error) boo
 func (f *flow) answer(ctx context.Context, yield func(arrow.RecordBatch, error) bool) error {
 	var failed error
 	for {
-		kind, body, long, err := f.wire.next(f.view.maxValue)
+		kind, body, long, err := f.wire.next(max(f.view.maxValue, 4*wireBuffer))
 		if err == nil && long > 0 {
 			if err = f.longRow(kind, long); err == nil {
 				kind, body, _, err = f.wire.next(math.MaxInt)

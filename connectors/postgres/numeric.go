@@ -73,44 +73,44 @@ func (n *number) exact(whole, rest int) bool {
 	return true
 }
 
-// small is the number times 10^scale where that surely fits 64 bits; most do.
-func (n *number) small(scale int) (uint64, bool) {
-	whole, rest := n.groups(scale)
-	if whole > 4 || whole < 0 || n.n > whole+1 {
+// unscaled64 is the number of digits and weight times 10^scale where that surely fits 64 bits: at most four
+// whole digits, which are 16 decimal places, and three more. It refuses digits beyond scale.
+func unscaled64(digits []byte, weight, scale int) (uint64, bool) {
+	whole, rest := weight+1+scale>>2, scale&3
+	if uint(whole) > 4 || len(digits) > 2*whole+2 {
 		return 0, false
 	}
 	var v uint64
-	d, k := n.digits, 0
-	for ; k < whole && len(d) >= 2; k++ {
-		g := uint64(d[0])<<8 | uint64(d[1])
-		if g > 9999 {
+	for ; whole > 0 && len(digits) >= 2; whole-- {
+		d := uint64(binary.BigEndian.Uint16(digits))
+		if d > 9999 {
 			return 0, false
 		}
-		v = v*10000 + g
-		d = d[2:]
+		v = v*10000 + d
+		digits = digits[2:]
 	}
-	for ; k < whole; k++ {
+	for ; whole > 0; whole-- {
 		v *= 10000
 	}
-	if len(d) < 2 {
-		return v * pow10[rest], true
+	var last uint32
+	if len(digits) >= 2 {
+		last = uint32(binary.BigEndian.Uint16(digits))
 	}
-	g := uint32(d[0])<<8 | uint32(d[1])
-	if g > 9999 {
+	if last > 9999 {
 		return 0, false
 	}
-	var q, r uint32
-	switch rest {
+	var kept, lost uint32
+	switch rest { // dividing by constants is cheap
 	case 0:
-		q, r = 0, g
+		return v, last == 0
 	case 1:
-		q, r = g/1000, g%1000
+		v, kept, lost = v*10, last/1000, last%1000
 	case 2:
-		q, r = g/100, g%100
+		v, kept, lost = v*100, last/100, last%100
 	default:
-		q, r = g/10, g%10
+		v, kept, lost = v*1000, last/10, last%10
 	}
-	return v*pow10[rest] + uint64(q), r == 0
+	return v + uint64(kept), lost == 0
 }
 
 // big is the number times 10^scale in 256 bits, least significant word first. It refuses

@@ -87,8 +87,8 @@ const (
 var (
 	stringType = arrow.BinaryTypes.String
 	binaryType = arrow.BinaryTypes.Binary
-	timestamp = &arrow.TimestampType{Unit: arrow.Microsecond}
-	instant   = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
+	timestamp  = &arrow.TimestampType{Unit: arrow.Microsecond}
+	instant    = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
 )
 
 // text reads a type in the server's own text form.

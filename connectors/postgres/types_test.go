@@ -98,11 +98,15 @@ var typeCases = []typeCase{
 	{native: "int2vector", typ: "utf8", values: [][2]string{{"'1 2'", "1 2"}}},
 	{native: "pg_lsn", typ: "utf8", values: [][2]string{{"'16/B374D848'", "16/B374D848"}}},
 	{native: "bigint[][]", typ: "utf8", values: [][2]string{{"'{{1,2},{3,4}}'", "{{1,2},{3,4}}"}}},
+	{native: "citext", typ: "utf8", values: [][2]string{{"'Straße'", "Straße"}}},
+	{native: "hstore", typ: "utf8", values: [][2]string{{"'a=>1, b=>NULL'", `"a"=>"1", "b"=>NULL`}}},
+	{native: "citext[]", typ: "list<utf8>", values: [][2]string{{"'{A,b}'", "[A b]"}}},
 	{native: "widget", typ: "utf8", kind: "unknown", values: [][2]string{{"'anything'", "anything"}}},
 }
 
 // typeSetup makes the types the cases use. widget is a base type no one knows: it borrows text's functions.
 var typeSetup = []string{
+	`CREATE EXTENSION citext`, `CREATE EXTENSION hstore`,
 	`CREATE TYPE mood AS ENUM ('sad', 'とても happy')`, `CREATE DOMAIN posint AS integer CHECK (VALUE > 0)`, `CREATE DOMAIN pricebase AS numeric(10,2)`,
 	`CREATE DOMAIN price AS pricebase`, `CREATE DOMAIN tags AS text[]`, `CREATE TYPE pair AS (a int, b text)`, `CREATE TYPE widget`,
 	`CREATE FUNCTION widget_in(cstring) RETURNS widget AS 'textin' LANGUAGE internal STRICT IMMUTABLE`,

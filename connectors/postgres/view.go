@@ -135,7 +135,7 @@ func (v *view) done(c *conn) {
 	defer v.mu.Unlock()
 	switch {
 	case !c.alive():
-	case v.over:
+	case v.over && c != v.owner:
 		c.close()
 	default:
 		v.idle = append(v.idle, c)
@@ -162,8 +162,11 @@ func (v *view) ownerLives(ctx context.Context) error {
 	defer cancel()
 	v.src.mu.Lock()
 	defer v.src.mu.Unlock()
-	if !v.owner.alive() {
-		return lostSnapshot(errors.New("its connection was lost"))
+	v.mu.Lock()
+	over := v.over
+	v.mu.Unlock()
+	if over || !v.owner.alive() {
+		return lostSnapshot(errors.New("its connection was lost or went to a later scan"))
 	}
 	if _, err := v.owner.PgConn().Exec(ctx, "SELECT 1").ReadAll(); err != nil {
 		return lostSnapshot(err)
@@ -183,9 +186,16 @@ func (v *view) close() {
 			c.close()
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if v.snapshot == "" { // whoever reads does so through the owner
+		select {
+		case v.slots <- struct{}{}:
+		case <-ctx.Done():
+			v.owner.stop()
+		}
+	}
 	if v.owner.alive() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
 		if v.owner.exec(ctx, "ending the snapshot", "ROLLBACK") != nil {
 			v.owner.stop()
 		}

@@ -55,7 +55,7 @@ func Load(path string, reg connector.Registry, lookupEnv func(string) (string, b
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fault.New(fault.Config, "config.missing", "`kitamae init URL` writes one", "there is no %s", path)
+		return nil, fault.New(fault.Config, "config.missing", "`kitamae init mysql://user@host/database` writes one; `kitamae demo` needs none", "there is no %s", path)
 	case err != nil:
 		return nil, fault.Wrap(fault.Config, "config.unreadable", "check the file's permissions", err)
 	}
