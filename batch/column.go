@@ -79,8 +79,15 @@ func (c *Column) Child() *Column { return c.child }
 // room makes space for n more bytes of values.
 func (c *Column) room(n int) {
 	if cap(c.data)-len(c.data) < n {
-		c.data = c.pool.Reallocate(max(len(c.data)+n, 2*cap(c.data)), c.data)[:len(c.data)]
+		c.grow(n)
 	}
+}
+
+// grow stands apart so that room is small enough for the compiler to inline.
+//
+//go:noinline
+func (c *Column) grow(n int) {
+	c.data = c.pool.Reallocate(max(len(c.data)+n, 2*cap(c.data)), c.data)[:len(c.data)]
 }
 
 // Null appends a null.
@@ -136,9 +143,14 @@ func (c *Column) offset() {
 		end = c.child.n
 	}
 	if cap(c.offs)-len(c.offs) < 4 {
-		c.offs = c.pool.Reallocate(2*cap(c.offs), c.offs)[:len(c.offs)]
+		c.growOffsets()
 	}
 	c.offs = binary.LittleEndian.AppendUint32(c.offs, uint32(end))
+}
+
+//go:noinline
+func (c *Column) growOffsets() {
+	c.offs = c.pool.Reallocate(2*cap(c.offs), c.offs)[:len(c.offs)]
 }
 
 // Bool appends to a boolean column.

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -140,9 +138,8 @@ func indent(rows [][]string) [][]string {
 // printOrigins says where each setting came from. Secrets say where from, never what.
 func printOrigins(w io.Writer, j *job.Job) {
 	var rows [][]string
-	for _, path := range slices.Sorted(maps.Keys(j.Origins)) {
-		o := j.Origins[path]
-		rows = append(rows, []string{path, oneLine(o.Value), o.From})
+	for _, o := range j.Settings() {
+		rows = append(rows, []string{o.Path, oneLine(o.Value), o.Origin})
 	}
 	fmt.Fprintln(w)
 	grid(w, []string{"setting", "value", "from"}, rows)

@@ -87,9 +87,10 @@ func (d *rowDecoder) row(p []byte) error {
 		return errShort
 	}
 	nulls := p[1:i]
+	some := anySet(nulls)
 	for k := range d.cells {
 		c := &d.cells[k]
-		if bit := uint(k) + 2; nulls[bit>>3]>>(bit&7)&1 == 1 {
+		if bit := uint(k) + 2; some && nulls[bit>>3]>>(bit&7)&1 == 1 {
 			c.col.Null()
 			continue
 		}

@@ -182,6 +182,8 @@ func BenchmarkDecodeRow(b *testing.B) {
 	defer builder.Release()
 	row := lineitemRow()
 	b.ReportAllocs()
+	before := cpu(b)
+	defer func() { b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op") }()
 	for b.Loop() {
 		if err := d.row(row); err != nil {
 			b.Fatal(err)

@@ -60,7 +60,7 @@ func (t *viewTable) sampleQueries(n int) []string {
 		if parseNative(col.Native).floating() && col.Type.ID() != arrow.STRING {
 			list[i] += "+0e0" // else six digits of a float are printed
 		}
-		if col.Kind == batch.KindBit && col.Type.ID() != arrow.STRING {
+		if parseNative(col.Native).base == "bit" && col.Type.ID() != arrow.STRING { // also as a boolean, whose kind is gone
 			list[i] += "+0"
 		}
 	}
