@@ -62,7 +62,7 @@ func Run(ctx context.Context, args []string, std IO) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		err = fault.Wrap(fault.Config, "usage", "see `"+cmd.CommandPath()+" --help`", usage.err)
+		err = fault.Wrap(fault.Config, "cli.usage", "see `"+cmd.CommandPath()+" --help`", usage.err)
 	}
 	printFault(std.Err, err)
 	return fault.ExitCode(err)

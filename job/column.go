@@ -48,7 +48,8 @@ func retype(col connector.Column, to ColumnType) (connector.Column, bool) {
 		return col, true
 	}
 	id := col.Type.ID()
-	if id != arrow.BOOL && !arrow.IsInteger(id) || col.Kind == batch.KindYear {
+	whole := arrow.IsInteger(id) || col.Kind == batch.KindBit // PostgreSQL's bits are text
+	if id != arrow.BOOL && !whole || col.Kind == batch.KindYear {
 		return col, false
 	}
 	col.Type, col.Kind = connector.Type{DataType: arrow.FixedWidthTypes.Boolean}, ""

@@ -15,32 +15,45 @@ import (
 	"github.com/kitamae/kitamae/job"
 )
 
-// maxTries is how often a partition is read before its table fails.
+// maxTries is how often a partition is read, or the source is asked, before the table fails.
 const maxTries = 4
 
 // firstWait is how long the first repetition waits; each further one waits twice as long.
 const firstWait = time.Second
 
-// task reads one partition into the table's stage, again after a passing fault.
-func (s *Session) task(ctx context.Context, t *moving, task int, part connector.Partition) (connector.Receipt, error) {
+// repeat calls f, which reads from the source for t, again after a passing fault.
+func (s *Session) repeat(ctx context.Context, t *moving, f func() error) error {
 	wait := firstWait
 	for try := 1; ; try++ {
-		receipt, moved, err := s.taskOnce(ctx, t, task, part)
-		if err == nil {
-			return receipt, nil
-		}
-		s.observe(Event{Kind: Moved, Table: t.index, Rows: -moved.rows, Bytes: -moved.bytes})
-		if try == maxTries || !fault.Retryable(err) || ctx.Err() != nil {
-			return receipt, fmt.Errorf("table %s: %w", t.plan.Scan.Table.Ref(), err)
+		err := f()
+		if err == nil || try == maxTries || !fault.Retryable(err) || ctx.Err() != nil {
+			return err
 		}
 		s.observe(Event{Kind: Retrying, Table: t.index, Err: err})
 		select {
 		case <-ctx.Done():
-			return receipt, ctx.Err()
+			return ctx.Err()
 		case <-time.After(wait):
 		}
 		wait *= 2
 	}
+}
+
+// task reads one partition into the table's stage.
+func (s *Session) task(ctx context.Context, t *moving, task int, part connector.Partition) (connector.Receipt, error) {
+	var receipt connector.Receipt
+	err := s.repeat(ctx, t, func() error {
+		var moved amount
+		var err error
+		if receipt, moved, err = s.taskOnce(ctx, t, task, part); err != nil {
+			s.observe(Event{Kind: Moved, Table: t.index, Rows: -moved.rows, Bytes: -moved.bytes})
+		}
+		return err
+	})
+	if err != nil {
+		return receipt, fmt.Errorf("table %s: %w", t.plan.Scan.Table.Ref(), err)
+	}
+	return receipt, nil
 }
 
 type amount struct{ rows, bytes int64 }

@@ -54,6 +54,11 @@ func (s *Session) prepareCheck(ctx context.Context, t *moving) error {
 		return nil
 	}
 	defer close(t.check.ready)
+	return s.repeat(ctx, t, func() error { return s.askSource(ctx, t) })
+}
+
+// askSource fetches the source's count and its sample.
+func (s *Session) askSource(ctx context.Context, t *moving) error {
 	scan := t.plan.Scan
 	if src, ok := s.src.(connector.Counter); ok && t.scanned.Rows < countBelow {
 		n, err := src.Count(ctx, scan)

@@ -130,7 +130,8 @@ func (d *dest) join(ctx context.Context, run string, create bool) (*work, error)
 
 func (d *dest) openNext(ctx context.Context) (*duck.DB, error) {
 	db, err := duck.Open(ctx, duck.Options{
-		Path: d.next(), Name: duck.CatalogName(d.path), MemoryBytes: d.memory, TempDir: d.next() + ".tmp",
+		Threads: 1, // each Write computes in its own thread; idle helpers would only poll, a fifth of the CPU
+		Path:    d.next(), Name: duck.CatalogName(d.path), MemoryBytes: d.memory, TempDir: d.next() + ".tmp",
 	})
 	if err != nil {
 		return nil, duck.Classify(d.next(), err)

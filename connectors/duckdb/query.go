@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 
@@ -21,13 +22,10 @@ func (d *dest) Query(ctx context.Context, q connector.Query) (*connector.Result,
 	if !exists(d.path) {
 		return nil, fault.New(fault.Destination, "duckdb.no_file", "run `kitamae run` first", "%s is not there yet", d.path)
 	}
-	tmp, err := os.MkdirTemp("", "kitamae-query-")
-	if err != nil {
-		return nil, err
-	}
+	// DuckDB makes the folder when an answer outgrows the memory; beside the file, as there may be no /tmp
+	tmp := fmt.Sprintf("%s.query-%d-%d", d.path, os.Getpid(), rand.Uint32())
 	db, err := duck.Open(ctx, duck.Options{Path: d.path, ReadOnly: true, Sealed: true, MemoryBytes: d.memory, TempDir: tmp})
 	if err != nil {
-		_ = os.RemoveAll(tmp)
 		return nil, d.classify(err)
 	}
 	rows, err := db.Query(ctx, q.SQL)

@@ -62,7 +62,7 @@ func (d *dest) engine(ctx context.Context) (*duck.DB, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.db == nil {
-		db, err := duck.Open(ctx, duck.Options{MemoryBytes: d.duckBytes()})
+		db, err := duck.Open(ctx, duck.Options{MemoryBytes: d.duckBytes(), Threads: 1})
 		if err != nil {
 			return nil, classify(d.spec.Dir, err)
 		}

@@ -97,7 +97,7 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 
 // login does not pin anything; database may be "".
 func (d *dialer) login(ctx context.Context, database string) (c *conn, err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(d.spec.ConnectSeconds)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, d.spec.ConnectTimeout)
 	defer cancel()
 	network, address := "tcp", d.spec.address()
 	if d.spec.Socket != "" {
@@ -135,7 +135,7 @@ func (d *dialer) login(ctx context.Context, database string) (c *conn, err error
 			sock.Close()
 		}
 		if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %d s: %w", d.spec.ConnectSeconds, os.ErrDeadlineExceeded)
+			err = fmt.Errorf("no answer within %s: %w", d.spec.ConnectTimeout, os.ErrDeadlineExceeded)
 		}
 		return nil, err
 	}
@@ -193,8 +193,7 @@ func (c *conn) query(ctx context.Context, sql string) (*mysql.Result, error) {
 	if stop() && err != nil {
 		return nil, context.Cause(ctx)
 	}
-	var refused *mysql.MyError
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil && lost(err) {
 		c.broken = true
 	}
 	return res, err

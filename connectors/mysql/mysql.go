@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kitamae/kitamae/conf"
 	"github.com/kitamae/kitamae/connector"
@@ -33,15 +34,15 @@ type Spec struct {
 	Database string `yaml:"database" json:"database" conf:"required"`
 	// TLS says how the connection is encrypted.
 	TLS TLS `yaml:"tls" json:"tls"`
-	// ConnectSeconds is how long logging in may take.
-	ConnectSeconds int `yaml:"connect_seconds" json:"connect_seconds" conf:"min=1,max=600"`
+	// ConnectTimeout is how long logging in may take.
+	ConnectTimeout time.Duration `yaml:"connect_timeout" json:"connect_timeout" conf:"min=1s,max=10m"`
 }
 
 // TLS says how the connection is encrypted.
 type TLS struct {
 	// Mode is verify (encrypt, and check the server's certificate), skip-verify (encrypt only) or off. Left
 	// out, it is off for this machine and Unix sockets and verify for everything else.
-	Mode string `yaml:"mode" json:"mode"`
+	Mode string `yaml:"mode" json:"mode" conf:"enum=verify|skip-verify|off"`
 	// CAFile is a PEM file of the authorities that may have signed the server's certificate, for those the
 	// system does not know (Amazon RDS: global-bundle.pem). A relative path starts at the config file's folder.
 	CAFile string `yaml:"ca_file" json:"ca_file"`
@@ -56,7 +57,7 @@ const (
 	tlsOff        = "off"
 )
 
-var defaults = Spec{Port: 3306, ConnectSeconds: 15}
+var defaults = Spec{Port: 3306, ConnectTimeout: 15 * time.Second}
 
 // Connector is what connectors/all adds.
 var Connector = connector.Connector{

@@ -55,15 +55,21 @@ func newSource(ctx context.Context, spec Spec, env connector.Env) (*Source, erro
 func (s *Source) control(ctx context.Context, sql string) (*mysql.Result, error) {
 	s.ctlMu.Lock()
 	defer s.ctlMu.Unlock()
-	if s.ctl.broken {
-		s.ctl.close()
-		c, err := s.dial.open(ctx)
-		if err != nil {
-			return nil, err
+	for again := true; ; again = false {
+		if s.ctl.broken {
+			s.ctl.close()
+			c, err := s.dial.open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			s.ctl = c
 		}
-		s.ctl = c
+		res, err := s.ctl.query(ctx, sql)
+		if err != nil && again && s.ctl.broken && ctx.Err() == nil {
+			continue // a connection that idled is known to be lost only when it is used
+		}
+		return res, err
 	}
-	return s.ctl.query(ctx, sql)
 }
 
 // killTimeout bounds how long a query that nobody wants any more may hold up its reader.

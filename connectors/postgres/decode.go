@@ -2,12 +2,8 @@ package postgres
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math"
-	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -59,12 +55,6 @@ var fateNames = [fates]string{
 	fateEncoding: "not UTF-8, replaced",
 	fateBounds:   "array not starting at 1, bounds dropped",
 }
-
-// PostgreSQL counts days and microseconds from 2000-01-01.
-const (
-	daysTo2000   = 10957
-	microsTo2000 = daysTo2000 * 86400 * 1_000_000
-)
 
 // decoder turns the tuples of one partition into columns. It serves one goroutine.
 type decoder struct {
@@ -258,43 +248,6 @@ func (f *field) null(why fate) {
 	f.col.Null()
 }
 
-func (f *field) date(days int32) {
-	if days == math.MaxInt32 || days == math.MinInt32 {
-		f.null(fateInfinity)
-		return
-	}
-	if days > math.MaxInt32-daysTo2000 {
-		f.null(fateRange)
-		return
-	}
-	f.col.Uint32(uint32(days + daysTo2000))
-}
-
-func (f *field) timestamp(micros int64) {
-	switch {
-	case micros == math.MaxInt64 || micros == math.MinInt64:
-		f.null(fateInfinity)
-	case micros > math.MaxInt64-microsTo2000:
-		f.null(fateRange)
-	default:
-		f.col.Uint64(uint64(micros + microsTo2000))
-	}
-}
-
-func (f *field) interval(v []byte) {
-	micros := int64(binary.BigEndian.Uint64(v))
-	days, months := int32(binary.BigEndian.Uint32(v[8:])), int32(binary.BigEndian.Uint32(v[12:]))
-	switch {
-	case micros == math.MaxInt64 && days == math.MaxInt32 && months == math.MaxInt32,
-		micros == math.MinInt64 && days == math.MinInt32 && months == math.MinInt32:
-		f.null(fateInfinity) // PostgreSQL 17 and newer
-	case micros > math.MaxInt64/1000 || micros < math.MinInt64/1000:
-		f.null(fateInterval)
-	default:
-		f.col.Interval(months, days, micros*1000)
-	}
-}
-
 // text appends text; where the server doesn't vouch for its encoding, it is checked.
 func (d *decoder) text(f *field, v []byte) {
 	if !d.encoded && !utf8.Valid(v) {
@@ -445,56 +398,6 @@ func (d *decoder) results() map[string]map[string]int64 {
 		}
 	}
 	return all
-}
-
-// tooLarge names the value of n bytes in column k of the row p.
-func (d *decoder) tooLarge(k, n int, p []byte) error {
-	var key []string
-	at := 2
-	for i := range d.fields {
-		size := max(0, int(int32(binary.BigEndian.Uint32(p[at:]))))
-		at += 4
-		if at+size > len(p) {
-			break
-		}
-		if slices.Contains(d.key, i) {
-			key = append(key, d.show(i, p[at:at+size]))
-		}
-		at += size
-		if len(p)-at < 4 {
-			break
-		}
-	}
-	return d.tooLargeAt(k, n, key)
-}
-
-func (d *decoder) tooLargeAt(k, n int, key []string) error {
-	where := "in a row whose key is not read"
-	if len(key) > 0 {
-		where = "where " + strings.Join(key, ", ")
-	}
-	return fault.New(fault.Source, "value.too_large", "raise limits.memory, or leave the column out",
-		"table %s column %s holds a value of %d bytes %s; one value may have %d", d.table, d.fields[k].name, n, where, d.max)
-}
-
-// show is a key's value for people.
-func (d *decoder) show(k int, v []byte) string {
-	f, text := &d.fields[k], ""
-	switch {
-	case f.op == opText:
-		text = strconv.Quote(string(v))
-	case f.op == op16 && len(v) == 2:
-		text = strconv.Itoa(int(int16(binary.BigEndian.Uint16(v))))
-	case f.op == op32 && len(v) == 4:
-		text = strconv.Itoa(int(int32(binary.BigEndian.Uint32(v))))
-	case f.op == op64 && len(v) == 8:
-		text = strconv.FormatInt(int64(binary.BigEndian.Uint64(v)), 10)
-	case f.op == opUUID && len(v) == 16:
-		text = string(appendUUID(nil, v))
-	default:
-		text = "0x" + hex.EncodeToString(v)
-	}
-	return f.name + " = " + text
 }
 
 func (d *decoder) broken(format string, args ...any) error {

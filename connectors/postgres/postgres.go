@@ -26,7 +26,7 @@ type Spec struct {
 	Port int `yaml:"port" json:"port" conf:"min=1,max=65535"`
 	// User logs in. It needs SELECT on the tables, nothing else.
 	User string `yaml:"user" json:"user" conf:"required"`
-	// Password is a secret reference, such as env:PGPASSWORD. Leave it out where the server asks for none.
+	// Password is a secret reference, such as secret:env:PGPASSWORD. Leave it out where the server asks for none.
 	Password conf.Secret `yaml:"password" json:"password"`
 	// Database is the database whose tables are read.
 	Database string `yaml:"database" json:"database" conf:"required"`
@@ -35,7 +35,7 @@ type Spec struct {
 	// TLS says how the connection is protected.
 	TLS tlsSpec `yaml:"tls" json:"tls"`
 	// ConnectTimeout bounds one login, from looking up the name to the first answer.
-	ConnectTimeout time.Duration `yaml:"connect_timeout" json:"connect_timeout" conf:"min=1s"`
+	ConnectTimeout time.Duration `yaml:"connect_timeout" json:"connect_timeout" conf:"min=1s,max=10m"`
 }
 
 type tlsSpec struct {

@@ -25,6 +25,7 @@ type project struct {
 	dir    string
 	source map[string]any // the connector's name and its keys
 	secret string         // what ${E2E_PASSWORD} stands for
+	reader *sql.DB        // over the file published last
 
 	mu      sync.Mutex
 	events  []run.Event
@@ -128,10 +129,15 @@ func (p *project) command(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// duckdb opens the published file with a stock driver.
+// duckdb opens the published file with a stock driver, and closes what it opened before: one
+// process sees one state of a file while it has it open.
 func (p *project) duckdb(t testing.TB) *sql.DB {
 	t.Helper()
-	return openDuckDB(t, filepath.Join(p.dir, "kura.duckdb")+"?access_mode=read_only")
+	if p.reader != nil {
+		_ = p.reader.Close()
+	}
+	p.reader = openDuckDB(t, filepath.Join(p.dir, "kura.duckdb")+"?access_mode=read_only")
+	return p.reader
 }
 
 func openDuckDB(t testing.TB, dsn string) *sql.DB {
@@ -233,4 +239,3 @@ func quoteFor(s servertest.Server, name string) string {
 	}
 	return ident(name)
 }
-

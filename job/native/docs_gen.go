@@ -24,7 +24,7 @@ func docs() conf.Docs {
 		"github.com/kitamae/kitamae/connectors/mysql.Spec": {
 			Doc: "Configures a MySQL or MariaDB database to read from.",
 			Fields: map[string]string{
-				"ConnectSeconds": "How long logging in may take.",
+				"ConnectTimeout": "How long logging in may take.",
 				"Database":       "The database whose tables are read.",
 				"Host":           "The server's name or address. Give a reader's where there is one.",
 				"Password":       "A secret reference, such as secret:env:DB_PASSWORD.",
@@ -48,7 +48,7 @@ func docs() conf.Docs {
 				"ConnectTimeout": "connect_timeout bounds one login, from looking up the name to the first answer.",
 				"Database":       "The database whose tables are read.",
 				"Host":           "The server's name or address, or the folder of its Unix socket.",
-				"Password":       "A secret reference, such as env:PGPASSWORD. Leave it out where the server asks for none.",
+				"Password":       "A secret reference, such as secret:env:PGPASSWORD. Leave it out where the server asks for none.",
 				"Port":           "The server's TCP port; a socket's name ends with it too.",
 				"Schemas":        "The schemas whose tables are read. Tables outside public are named schema.table.",
 				"TLS":            "How the connection is protected.",
