@@ -22,7 +22,7 @@ ROWS ?= 3000000
 RUNS ?= 3
 BENCHFLAGS ?=
 
-.PHONY: help build build-arm64 demo test test-go bench lint gen gen-check check servers stop clean
+.PHONY: help build build-arm64 demo test bench lint gen gen-check check servers stop clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

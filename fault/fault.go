@@ -49,6 +49,15 @@ func (e *Error) Again() *Error {
 	return e
 }
 
+// Again is [Error.Again] for a fault that [Wrap] made. It returns nil for nil.
+func Again(err error) error {
+	var f *Error
+	if errors.As(err, &f) {
+		f.Retry = true
+	}
+	return err
+}
+
 func (e *Error) Error() string { return e.err.Error() }
 
 // Unwrap makes errors.Is and errors.As see what the fault wraps.

@@ -33,7 +33,7 @@ func WriteArrow(w io.Writer, schema *arrow.Schema, rows batch.Stream, c Compress
 		opts = append(opts, ipc.WithZstd())
 	case Uncompressed:
 	default:
-		return 0, fmt.Errorf("Arrow IPC has no compression %q", c)
+		return 0, fmt.Errorf("no compression %q in Arrow IPC", c)
 	}
 	f, err := ipc.NewFileWriter(w, opts...)
 	if err != nil {

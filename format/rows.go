@@ -45,10 +45,7 @@ func (rd *rowReader) run(yield func(arrow.RecordBatch, error) bool, next func(*r
 	defer rd.builder.Release()
 	buf := make([]byte, 0, chunkBytes)
 	at, ended := 0, false
-	for {
-		if at == len(buf) && ended {
-			break
-		}
+	for at < len(buf) || !ended {
 		used, err := next(rd, buf[at:])
 		if errors.Is(err, errMore) && !ended {
 			if buf, err = rd.fill(buf, at); errors.Is(err, io.EOF) {

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -86,7 +85,7 @@ func (s *Session) move(ctx context.Context, p *Plan, r *Report) ([]*moving, erro
 		r.Notes = append(r.Notes, fmt.Sprintf("the view was lost (%v): %d tables started over under a new one", lost, len(left)))
 		s.observe(Event{Kind: Restarted, Err: lost})
 	}
-	return tables, s.closeSource()
+	return tables, nil
 }
 
 func unfinished(tables []*moving) []*moving {
@@ -118,17 +117,16 @@ func (s *Session) epoch(ctx context.Context, p *Plan, r *Report, open []*moving,
 	defer cancel(nil)
 	var (
 		readers   errgroup.Group
-		verifiers errgroup.Group
+		verifiers sync.WaitGroup
 		slot      = make(chan struct{}, verifyParallel)
 	)
 	readers.SetLimit(s.req.Job.Limits.Connections)
 	// one unit of one table: a fault is the table's, a lost view or a full disk is everybody's
-	unit := func(t *moving, f func() error) error {
+	unit := func(t *moving, f func() error) {
 		if t.failed() != nil || ctx.Err() != nil {
-			return nil
+			return
 		}
-		err := f()
-		switch {
+		switch err := f(); {
 		case err == nil:
 		case ctx.Err() != nil: // an echo of what stopped the others
 		case fault.HasCode(err, codeSnapshotLost), fault.From(err).Kind == fault.Destination:
@@ -137,7 +135,6 @@ func (s *Session) epoch(ctx context.Context, p *Plan, r *Report, open []*moving,
 			t.fail(err)
 			s.observe(Event{Kind: HeldBack, Table: t.index, Err: err})
 		}
-		return nil
 	}
 	for i, t := range open {
 		if ctx.Err() != nil {
@@ -149,28 +146,29 @@ func (s *Session) epoch(ctx context.Context, p *Plan, r *Report, open []*moving,
 		}
 		for _, f := range s.units(ctx, t) {
 			readers.Go(func() error {
-				return unit(t, func() error {
+				unit(t, func() error {
 					verify, err := f()
 					if err != nil {
 						return err
 					}
-					verifiers.Go(func() error {
+					verifiers.Go(func() {
 						slot <- struct{}{}
 						defer func() { <-slot }()
-						return unit(t, func() error { return s.unitDone(ctx, t, verify) })
+						unit(t, func() error { return s.unitDone(ctx, t, verify) })
 					})
 					return nil
 				})
+				return nil
 			})
 		}
 	}
-	err = readers.Wait()
+	_ = readers.Wait()    // units keep their faults with the table
 	if ctx.Err() == nil { // everything is read: the source need not wait for verification
-		err = errors.Join(err, s.closeSource())
+		if err := s.closeSource(); err != nil {
+			r.Notes = append(r.Notes, fmt.Sprintf("closing the source, after everything was read: %v", err))
+		}
 	}
-	if err := errors.Join(err, verifiers.Wait()); err != nil {
-		return nil, err
-	}
+	verifiers.Wait()
 	cause := context.Cause(ctx)
 	if fault.HasCode(cause, codeSnapshotLost) {
 		return cause, nil

@@ -105,15 +105,6 @@ func kept(key []string, columns []connector.Column) []string {
 	return key
 }
 
-// schema is what Read yields for the table.
-func (t *PlannedTable) schema() *arrow.Schema {
-	fields := make([]arrow.Field, len(t.Scan.Columns))
-	for i, c := range t.Scan.Columns {
-		fields[i] = c.Field()
-	}
-	return arrow.NewSchema(fields, nil)
-}
-
 // names keeps table names apart where the destination takes some for the same.
 type names struct {
 	fold bool

@@ -34,7 +34,6 @@ type Session struct {
 
 	tell    sync.Mutex
 	srcOnce sync.Once
-	srcErr  error
 }
 
 // Open reaches both ends of the job.
@@ -83,10 +82,10 @@ func (s *Session) env(memory int64) connector.Env {
 	return connector.Env{Dir: s.req.Job.Dir, MemoryBytes: memory, Version: s.req.Version}
 }
 
-// closeSource lets the source go as soon as everything is read. Repeating it is fine.
-func (s *Session) closeSource() error {
-	s.srcOnce.Do(func() { s.srcErr = s.src.Close() })
-	return s.srcErr
+// closeSource lets the source go as soon as everything is read. Repeating it does nothing.
+func (s *Session) closeSource() (err error) {
+	s.srcOnce.Do(func() { err = s.src.Close() })
+	return err
 }
 
 // Close closes both ends.

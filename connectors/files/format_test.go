@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,7 +160,7 @@ func TestStreamErrorLeavesNothing(t *testing.T) {
 				yield(nil, gone)
 			}
 		}
-		if _, err := d.Write(t.Context(), l.Stage, 1, rows); err != gone {
+		if _, err := d.Write(t.Context(), l.Stage, 1, rows); !errors.Is(err, gone) {
 			t.Errorf("%s: got %v, want the stream's own error", spec.Format, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

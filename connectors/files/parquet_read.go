@@ -173,7 +173,7 @@ func moveFor(from pq.Type, to arrow.DataType) (move, error) {
 	case from == pq.Types.ByteArray && arrow.IsBaseBinary(to.ID()):
 		return moveOf(func(c *batch.Column, v pq.ByteArray) { c.Value(v) }), nil
 	}
-	return nil, fmt.Errorf("Parquet's %s can't be read as %s", from, to)
+	return nil, fmt.Errorf("the Parquet type %s can't be read as %s", from, to)
 }
 
 // appendBigEndian appends a decimal of up to 16 bytes, most significant first.

@@ -203,9 +203,9 @@ func (s *Source) catalogFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	f := fault.Wrap(fault.Source, "mysql.catalog", "", fmt.Errorf("read the catalog of %s: %w", place(s.spec), err)).(*fault.Error)
+	catalog := fault.Wrap(fault.Source, "mysql.catalog", "", fmt.Errorf("read the catalog of %s: %w", place(s.spec), err))
 	if lost(err) {
-		return f.Again()
+		return fault.Again(catalog)
 	}
-	return f
+	return catalog
 }

@@ -170,7 +170,7 @@ func failed(ctx context.Context, doing string, table string, where string, err e
 	case errors.Is(err, errMalformed):
 		return fault.Wrap(fault.Source, "mysql.protocol", "the server or something in between speaks another protocol; please report it", wrapped)
 	case !errors.As(err, &my):
-		return fault.Wrap(fault.Source, "mysql.connection_lost", "", wrapped).(*fault.Error).Again()
+		return fault.Again(fault.Wrap(fault.Source, "mysql.connection_lost", "", wrapped))
 	}
 	switch my.Code {
 	case erTableDefChanged:
@@ -187,7 +187,7 @@ func failed(ctx context.Context, doing string, table string, where string, err e
 	case erViewInvalid:
 		return fault.Wrap(fault.Source, "mysql.view", "repair the view, or skip it in tables", wrapped)
 	case erInterrupted:
-		return fault.Wrap(fault.Source, "mysql.killed", "somebody or a time limit of the server stopped the query", wrapped).(*fault.Error).Again()
+		return fault.Again(fault.Wrap(fault.Source, "mysql.killed", "somebody or a time limit of the server stopped the query", wrapped))
 	}
 	return fault.Wrap(fault.Source, "mysql.read", "", wrapped)
 }

@@ -5,7 +5,6 @@ package mysql
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -158,9 +157,4 @@ func fromURL(u *url.URL) (any, error) {
 // quoteName makes an identifier of any name.
 func quoteName(name string) string {
 	return "`" + strings.ReplaceAll(name, "`", "``") + "`"
-}
-
-// quoteText makes a string literal under the session's sql_mode, in which a backslash escapes.
-func quoteText(s string) string {
-	return fmt.Sprintf("'%s'", strings.NewReplacer(`\`, `\\`, `'`, `''`, "\x00", `\0`).Replace(s))
 }

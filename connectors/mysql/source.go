@@ -155,7 +155,7 @@ func (r *reading) rows(yield func(arrow.RecordBatch, error) bool) {
 func (r *reading) connectionLost(left int, err error) error {
 	err = fmt.Errorf("read %s: connection to %s lost: %w", r.t.scan.Table.Ref(), place(r.src.spec), err)
 	if left > 0 {
-		return fault.Wrap(fault.Source, "mysql.connection_lost", "", err).(*fault.Error).Again()
+		return fault.Again(fault.Wrap(fault.Source, "mysql.connection_lost", "", err))
 	}
 	return snapshotLost(err)
 }
@@ -220,7 +220,7 @@ func (r *reading) pump(st *statement, d *rowDecoder, b *batch.Builder, yield fun
 	}
 	for {
 		p, err := st.row()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if b.Rows() > 0 {
 				return hand()
 			}

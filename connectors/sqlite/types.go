@@ -94,7 +94,7 @@ func affinity(native string) arrow.DataType {
 		return arrow.BinaryTypes.String
 	case has("BLOB"):
 		return arrow.BinaryTypes.Binary
-	case has("REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL", "NUMBER"):
+	case has("REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL", "NUMBER"): //nolint:misspell // SQLite's own rule looks for DOUB
 		return arrow.PrimitiveTypes.Float64
 	}
 	return arrow.BinaryTypes.String

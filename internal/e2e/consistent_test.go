@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/internal/servertest"
@@ -34,15 +35,17 @@ func TestConsistentView(t *testing.T) {
 			moved := 0
 			var writer sync.WaitGroup
 			writer.Go(func() {
+				pace := time.NewTicker(50 * time.Millisecond) // a busy application, which still has moments without a commit
+				defer pace.Stop()
 				for ; ; moved++ {
 					select {
 					case <-stop:
 						return
-					default:
+					case <-pace.C:
 					}
 					var transfers []string
-					for k := range 20 {
-						i := (moved*20+k)*7919%accounts + 1
+					for k := range 4 {
+						i := (moved*4+k)*7919%accounts + 1
 						transfers = append(transfers, "BEGIN", fmt.Sprintf("UPDATE a SET amount = amount - 1 WHERE id = %d", i),
 							fmt.Sprintf("UPDATE b SET amount = amount + 1 WHERE id = %d", i), "COMMIT")
 					}

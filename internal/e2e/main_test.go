@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -23,27 +21,5 @@ func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, os.Args[1:], cli.Stdio())
 	stop()
-	fmt.Fprintf(os.Stderr, "%s%d\n", peakPrefix, peakKiB())
 	os.Exit(code)
-}
-
-// peakPrefix starts the child's last line: its greatest resident memory, in KiB.
-const peakPrefix = "peak KiB: "
-
-// peakKiB is this process's greatest resident memory. The kernel's VmHWM begins anew with the
-// program, which getrusage's maximum does not: it would be the parent's.
-func peakKiB() int64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return -1
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			var kib int64
-			if _, err := fmt.Sscan(rest, &kib); err == nil {
-				return kib
-			}
-		}
-	}
-	return -1
 }
