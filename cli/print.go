@@ -74,20 +74,20 @@ func rowsOrUnknown(n int64) string {
 	return humanize.Comma(n)
 }
 
-// printReport is the summary of a run.
-func printReport(w io.Writer, r *run.Report) {
+// printReport is the summary of a run, its times in the business day's zone.
+func printReport(w io.Writer, r *run.Report, zone *time.Location) {
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, t := range r.Tables {
 		line := []string{t.Table, "", "", "", string(t.Status)}
 		if e := t.Evidence; e != nil {
-			line[1], line[2], line[3] = humanize.Comma(e.Rows), bytes(e.Bytes), fmt.Sprintf("%.1f", t.Seconds)
+			line[1], line[2], line[3] = humanize.Comma(e.Rows), bytes(e.Bytes), window(e.ReadFrom.In(zone), e.ReadTo.In(zone))
 			line[4] += ", " + evidence(e.Level, e.SourceRows, e.Sampled)
 		}
 		rows = append(rows, line)
 	}
 	if len(rows) > 0 {
-		grid(w, []string{"table", "rows", "read", "seconds", "state"}, rows, 1, 2, 3)
+		grid(w, []string{"table", "rows", "read", "read at (" + zone.String() + ")", "state"}, rows, 1, 2)
 		fmt.Fprintln(w)
 	}
 	printNotes(w, r)
@@ -100,6 +100,15 @@ func printReport(w io.Writer, r *run.Report) {
 	if r.Status == run.StatusPublished || r.Status == run.StatusPartial {
 		fmt.Fprintf(w, "in %s\n", r.Destination)
 	}
+}
+
+// window is when a table was read; its length stands behind it when it is worth saying.
+func window(from, to time.Time) string {
+	s := from.Format("15:04:05")
+	if d := to.Sub(from); d >= 100*time.Millisecond {
+		s += fmt.Sprintf(" + %.1f s", d.Seconds())
+	}
+	return s
 }
 
 // evidence says in a few words why a table may be believed.

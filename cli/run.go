@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/job"
 	"github.com/kitamae/kitamae/run"
 )
@@ -37,7 +40,17 @@ func (a *app) drive(cmd *cobra.Command, j *job.Job) (*run.Report, error) {
 	report, err := run.Drive(cmd.Context(), a.request(j, t.observe))
 	t.end()
 	if report != nil && len(report.Tables) > 0 && !a.quiet && a.logFormat == "text" {
-		printReport(a.Out, report)
+		zone, zoneErr := zoneOf(j)
+		if zoneErr != nil {
+			return report, errors.Join(err, zoneErr)
+		}
+		printReport(a.Out, report, zone)
 	}
 	return report, err
+}
+
+// zoneOf is the business day's zone.
+func zoneOf(j *job.Job) (*time.Location, error) {
+	zone, err := time.LoadLocation(j.Timezone)
+	return zone, fault.Wrap(fault.Config, "config.timezone", "use an IANA name such as Asia/Tokyo", err)
 }

@@ -34,8 +34,12 @@ func (a *app) runsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			zone, err := zoneOf(j)
+			if err != nil {
+				return err
+			}
 			if len(args) == 1 {
-				return a.oneRun(reports, args[0], asJSON)
+				return a.oneRun(reports, args[0], asJSON, zone)
 			}
 			if asJSON {
 				return encode(a, reports)
@@ -43,10 +47,6 @@ func (a *app) runsCommand() *cobra.Command {
 			if len(reports) == 0 {
 				fmt.Fprintln(a.Out, "no runs yet; `kitamae run` makes the first")
 				return nil
-			}
-			zone, err := time.LoadLocation(j.Timezone)
-			if err != nil {
-				return fault.Wrap(fault.Config, "config.timezone", "use an IANA name such as Asia/Tokyo", err)
 			}
 			a.listRuns(reports, zone)
 			return nil
@@ -64,7 +64,7 @@ func encode(a *app, v any) error {
 	return enc.Encode(v)
 }
 
-func (a *app) oneRun(reports []run.Report, id string, asJSON bool) error {
+func (a *app) oneRun(reports []run.Report, id string, asJSON bool, zone *time.Location) error {
 	for i := range reports {
 		if reports[i].ID != id {
 			continue
@@ -72,7 +72,7 @@ func (a *app) oneRun(reports []run.Report, id string, asJSON bool) error {
 		if asJSON {
 			return encode(a, reports[i])
 		}
-		printReport(a.Out, &reports[i])
+		printReport(a.Out, &reports[i], zone)
 		if f := reports[i].Error; f != nil {
 			fmt.Fprintf(a.Out, "error: %s\nhint: %s\n", f.Message, f.Hint)
 		}

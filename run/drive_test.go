@@ -31,7 +31,7 @@ type house struct {
 }
 
 // bigRows is enough for several partitions of the table "big".
-const bigRows = 600_000
+const bigRows = 260_000
 
 // sample makes the source once; each test works on a copy.
 var sample = sync.OnceValues(func() ([]byte, error) {

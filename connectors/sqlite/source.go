@@ -92,11 +92,12 @@ const viewPatience = 20 * time.Second
 // openView opens connections for reading and one for control, in one state of the database.
 func openView(ctx context.Context, path string, connections int) (*view, error) {
 	v := &view{path: path, idle: make(chan *conn, connections)}
-	if err := v.connect(ctx, connections); err != nil {
+	until := time.Now().Add(viewPatience)
+	if err := v.connect(ctx, connections, until); err != nil {
 		v.close()
 		return nil, err
 	}
-	for until := time.Now().Add(viewPatience); ; {
+	for {
 		same, err := v.begin(ctx)
 		switch {
 		case same:
@@ -118,15 +119,15 @@ func openView(ctx context.Context, path string, connections int) (*view, error) 
 	}
 }
 
-func (v *view) connect(ctx context.Context, connections int) (err error) {
+func (v *view) connect(ctx context.Context, connections int, until time.Time) (err error) {
 	for range connections {
-		c, err := open(v.path)
+		c, err := v.open(ctx, until)
 		if err != nil {
 			return err
 		}
 		v.data = append(v.data, c)
 	}
-	if v.control, err = open(v.path); err != nil {
+	if v.control, err = v.open(ctx, until); err != nil {
 		return err
 	}
 	abs, err := filepath.Abs(v.path)
@@ -139,6 +140,16 @@ func (v *view) connect(ctx context.Context, connections int) (err error) {
 	}
 	v.stock, err = v.db.Conn(ctx)
 	return err
+}
+
+// open is [open], again while writers keep the file locked; each try waits [busyMilliseconds] by itself.
+func (v *view) open(ctx context.Context, until time.Time) (*conn, error) {
+	for {
+		c, err := open(v.path)
+		if !fault.HasCode(err, "sqlite.locked") || ctx.Err() != nil || time.Now().After(until) {
+			return c, err
+		}
+	}
 }
 
 // readSchema is the cheapest statement that makes a transaction begin to read.
