@@ -29,8 +29,10 @@ help: ## this list
 
 build: ## bin/kitamae, fully static
 	@scripts/toolchain.sh
-	@mkdir -p "$(dir $(BIN))"
-	$(GO) build -ldflags '$(LDFLAGS)' -o "$(BIN)" ./cmd/kitamae
+	@mkdir -p "$(dir $(BIN))" .cache
+	@# a static link warns at length of glibc's name look-ups, which netgo never calls: shown only when it fails
+	@echo "building $(BIN)"
+	@$(GO) build -ldflags '$(LDFLAGS)' -o "$(BIN)" ./cmd/kitamae 2>.cache/build.log || { cat .cache/build.log >&2; exit 1; }
 
 build-arm64: ## bin/kitamae-arm64, and run it in an emulator
 	GO_TAGS='$(TAGS)' GO_LDFLAGS='$(LDFLAGS)' scripts/arm64.sh bin/kitamae-arm64
