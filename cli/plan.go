@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -42,10 +41,7 @@ change; and where each setting came from. It reads the catalogue, not the rows, 
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(a.Out)
-				enc.SetIndent("", "  ")
-				enc.SetEscapeHTML(false)
-				return enc.Encode(p)
+				return encode(a, p)
 			}
 			printPlan(a.Out, p, j, columns)
 			return nil

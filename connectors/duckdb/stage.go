@@ -116,9 +116,7 @@ func (s *staged) measured(rows batch.Stream) batch.Stream {
 			if err == nil {
 				s.mu.Lock()
 				s.rows += rec.NumRows()
-				for _, col := range rec.Columns() {
-					s.bytes += size(col.Data())
-				}
+				s.bytes += batch.Size(rec)
 				s.mu.Unlock()
 			}
 			if !yield(rec, err) {
@@ -126,20 +124,6 @@ func (s *staged) measured(rows batch.Stream) batch.Stream {
 			}
 		}
 	}
-}
-
-// size is the bytes of an array's buffers.
-func size(d arrow.ArrayData) int64 {
-	var n int64
-	for _, b := range d.Buffers() {
-		if b != nil {
-			n += int64(b.Len())
-		}
-	}
-	for _, c := range d.Children() {
-		n += size(c)
-	}
-	return n
 }
 
 // wideRow is the size from which rows are read in windows: DuckDB holds some thousands of rows in a few
