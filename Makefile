@@ -5,8 +5,10 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 # duckdb_arrow: DuckDB's Arrow interface. The rest keeps a static binary whole: Go's own name resolution and
-# user look-up instead of glibc's (which would load libraries at run time), and the time zones.
-TAGS := duckdb_arrow netgo osusergo timetzdata
+# user look-up instead of glibc's (which would load libraries at run time), and the time zones. disable_grpc_modules:
+# Cloud Storage is spoken to over HTTP only, which spares the binary gRPC's load balancers. grpcnotrace: without gRPC's
+# own web pages, whose templates would keep every method of every cloud's client (see gcpsetup).
+TAGS := duckdb_arrow netgo osusergo timetzdata disable_grpc_modules grpcnotrace
 GO := CGO_ENABLED=1 GOFLAGS="-buildvcs=false -trimpath '-tags=$(TAGS)'" go
 export GOTOOLCHAIN ?= local
 
@@ -21,8 +23,14 @@ PKG ?= ./...
 ROWS ?= 3000000
 RUNS ?= 3
 BENCHFLAGS ?=
+# N is how often crash kills, DAYS how many runs day makes, SEED decides both's dice.
+N ?= 200
+DAYS ?= 50
+SEED ?= 1
+# FUZZTIME is how long each fuzz target runs.
+FUZZTIME ?= 30s
 
-.PHONY: help build build-arm64 demo test bench lint gen gen-check check servers stop clean
+.PHONY: help build build-arm64 image demo test test-bigquery crash day fuzz bench lint gen gen-check check servers stop clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,11 +45,23 @@ build: ## bin/kitamae, fully static
 build-arm64: ## bin/kitamae-arm64, and run it in an emulator
 	GO_TAGS='$(TAGS)' GO_LDFLAGS='$(LDFLAGS)' scripts/arm64.sh bin/kitamae-arm64
 
+image: build ## bin/image, an OCI image of what build and build-arm64 made, with its list of parts
+	"$(BIN)" image --out bin/image
+
 demo: build ## the whole job on a sample database, no server needed
 	"$(BIN)" demo
 
 test: ## start the databases, run everything with the race detector, stop them
 	GO_TAGS='$(TAGS)' scripts/test.sh $(PKG)
+
+crash: servers ## kill kitamae N times for each destination, and compare; N=, SEED=
+	$(GO) test ./internal/chaos -count=1 -timeout 2h -v -run TestCrash -crashes $(N) -seed $(SEED)
+
+day: servers ## a day of faults: DAYS runs with writes, schema changes, kills and lost connections; DAYS=, SEED=
+	$(GO) test ./internal/chaos -count=1 -timeout 2h -v -run TestDay -days $(DAYS) -seed $(SEED)
+
+fuzz: ## let every decoder and parser meet made-up input, FUZZTIME for each
+	GO_TAGS='$(TAGS)' scripts/fuzz.sh $(FUZZTIME)
 
 bench: build servers ## measure every route beside the floor; ROWS=, RUNS=
 	$(GO) build -o .cache/bench ./internal/bench
@@ -49,6 +69,9 @@ bench: build servers ## measure every route beside the floor; ROWS=, RUNS=
 
 lint: ## gofmt, go vet and golangci-lint
 	GO_TAGS='$(TAGS)' scripts/lint.sh $(PKG)
+
+test-bigquery: ## fifty tables through the BigQuery emulator, with the process killed in between: six minutes
+	BIGQUERY_TABLES=50 $(GO) test -count=1 -timeout 30m -run 'TestRun$$' ./connectors/bigquery
 
 gen: ## write the generated documentation and schema anew
 	$(GO) generate ./...

@@ -25,8 +25,13 @@ type Builder struct {
 // about maxBytes. It refuses a schema with a type it has no column for.
 func NewBuilder(schema *arrow.Schema, pool *Pool, maxBytes int) (*Builder, error) {
 	b := &Builder{schema: schema, maxBytes: maxBytes}
+	row := 1
 	for _, f := range schema.Fields() {
-		c, err := newColumn(f.Type, pool)
+		row += guess(f.Type) + 4
+	}
+	rows := min(maxBytes/row, MaxRows)
+	for _, f := range schema.Fields() {
+		c, err := newColumn(f.Type, pool, rows)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", f.Name, err)
 		}

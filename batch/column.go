@@ -13,7 +13,7 @@ import (
 // Column collects the values of one column as raw little-endian Arrow buffers: one
 // slice for values, one for offsets where values vary in length, and a null bitmap made
 // only when the first null comes. It is what the hand-written decoders write into, so
-// each append is a few instructions and never allocates on its own.
+// each append is a few instructions, small enough to be inlined, and as good as never allocates.
 //
 // The append must fit the column's type: Uint32 on a 64-bit column makes a broken
 // batch, and [Builder.Batch] refuses it.
@@ -28,16 +28,19 @@ type Column struct {
 	valid  []byte // null bitmap; nil until the first null
 	marked int    // values whose bit in valid is decided
 	child  *Column
+
+	dataLoan, offsLoan loan
 }
 
-func newColumn(t arrow.DataType, pool *Pool) (*Column, error) {
+// newColumn makes a column that expects so many rows.
+func newColumn(t arrow.DataType, pool *Pool, rows int) (*Column, error) {
 	c := &Column{typ: t, pool: pool}
 	switch t := t.(type) {
 	case *arrow.StringType, *arrow.BinaryType:
 	case *arrow.BooleanType:
 		c.width = -1
 	case *arrow.ListType:
-		child, err := newColumn(t.Elem(), pool)
+		child, err := newColumn(t.Elem(), pool, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -47,18 +50,21 @@ func newColumn(t arrow.DataType, pool *Pool) (*Column, error) {
 	default:
 		return nil, fmt.Errorf("no column builder for Arrow type %s", t)
 	}
+	c.dataLoan.last = min(rows*guess(t), mostRoom)
+	if c.width == 0 {
+		c.offsLoan.last = min(4*(rows+1), mostRoom)
+	}
 	c.reset()
 	return c, nil
 }
 
 func (c *Column) reset() {
-	c.n, c.nulls, c.marked = 0, 0, 0
-	c.data = c.pool.Allocate(1 << 12)[:0]
+	c.data = c.dataLoan.take(c.pool, len(c.data))
 	c.valid = nil
-	c.offs = nil
 	if c.width == 0 {
-		c.offs = append(c.pool.Allocate(1 << 12)[:0], 0, 0, 0, 0)
+		c.offs = append(c.offsLoan.take(c.pool, len(c.offs)), 0, 0, 0, 0)
 	}
+	c.n, c.nulls, c.marked = 0, 0, 0
 }
 
 // Len is how many values the column holds.
@@ -76,20 +82,6 @@ func (c *Column) Bytes() int {
 // Child is a list column's element column. Append elements there, then call [Column.List].
 func (c *Column) Child() *Column { return c.child }
 
-// room makes space for n more bytes of values.
-func (c *Column) room(n int) {
-	if cap(c.data)-len(c.data) < n {
-		c.grow(n)
-	}
-}
-
-// grow stands apart so that room is small enough for the compiler to inline.
-//
-//go:noinline
-func (c *Column) grow(n int) {
-	c.data = c.pool.Reallocate(max(len(c.data)+n, 2*cap(c.data)), c.data)[:len(c.data)]
-}
-
 // Null appends a null.
 func (c *Column) Null() {
 	c.mark(c.n)
@@ -99,10 +91,7 @@ func (c *Column) Null() {
 	c.n++
 	switch {
 	case c.width > 0:
-		c.room(c.width)
-		end := len(c.data) + c.width
-		clear(c.data[len(c.data):end])
-		c.data = c.data[:end]
+		c.data = append(c.data, make([]byte, c.width)...) // allocates nothing of its own
 	case c.width < 0:
 		c.data = appendBit(c.data, c.n-1, false)
 	default:
@@ -113,7 +102,7 @@ func (c *Column) Null() {
 // mark decides all bits below n as valid.
 func (c *Column) mark(n int) {
 	if c.valid == nil {
-		c.valid = c.pool.Allocate(1 << 9)[:0]
+		c.valid = c.pool.Allocate(MaxRows / 8)[:0]
 	}
 	for ; c.marked < n && c.marked&7 != 0; c.marked++ {
 		c.valid = appendBit(c.valid, c.marked, true)
@@ -142,47 +131,38 @@ func (c *Column) offset() {
 	if c.child != nil {
 		end = c.child.n
 	}
-	if cap(c.offs)-len(c.offs) < 4 {
-		c.growOffsets()
-	}
 	c.offs = binary.LittleEndian.AppendUint32(c.offs, uint32(end))
-}
-
-//go:noinline
-func (c *Column) growOffsets() {
-	c.offs = c.pool.Reallocate(2*cap(c.offs), c.offs)[:len(c.offs)]
 }
 
 // Bool appends to a boolean column.
 func (c *Column) Bool(v bool) { c.data = appendBit(c.data, c.n, v); c.n++ }
 
 // Uint8 appends to a column one byte wide (int8, uint8).
-func (c *Column) Uint8(v uint8) { c.room(1); c.data = append(c.data, v); c.n++ }
+func (c *Column) Uint8(v uint8) { c.data = append(c.data, v); c.n++ }
 
 // Uint16 appends to a column two bytes wide.
 func (c *Column) Uint16(v uint16) {
-	c.room(2)
 	c.data = binary.LittleEndian.AppendUint16(c.data, v)
 	c.n++
 }
 
 // Uint32 appends to a column four bytes wide (int32, uint32, date32, the bits of a float32).
 func (c *Column) Uint32(v uint32) {
-	c.room(4)
 	c.data = binary.LittleEndian.AppendUint32(c.data, v)
 	c.n++
 }
 
 // Uint64 appends to a column eight bytes wide (int64, uint64, timestamp, time64, duration, the bits of a float64).
 func (c *Column) Uint64(v uint64) {
-	c.room(8)
 	c.data = binary.LittleEndian.AppendUint64(c.data, v)
 	c.n++
 }
 
+// Raw appends n values of a fixed width of whole bytes as they lie in memory.
+func (c *Column) Raw(values []byte, n int) { c.data = append(c.data, values...); c.n += n }
+
 // Decimal128 appends a two's complement number in two halves.
 func (c *Column) Decimal128(hi int64, lo uint64) {
-	c.room(16)
 	c.data = binary.LittleEndian.AppendUint64(c.data, lo)
 	c.data = binary.LittleEndian.AppendUint64(c.data, uint64(hi))
 	c.n++
@@ -190,7 +170,6 @@ func (c *Column) Decimal128(hi int64, lo uint64) {
 
 // Decimal256 appends a two's complement number, least significant word first.
 func (c *Column) Decimal256(words [4]uint64) {
-	c.room(32)
 	for _, w := range words {
 		c.data = binary.LittleEndian.AppendUint64(c.data, w)
 	}
@@ -199,7 +178,6 @@ func (c *Column) Decimal256(words [4]uint64) {
 
 // Interval appends to a month_day_nano_interval column.
 func (c *Column) Interval(months, days int32, nanos int64) {
-	c.room(16)
 	c.data = binary.LittleEndian.AppendUint32(c.data, uint32(months))
 	c.data = binary.LittleEndian.AppendUint32(c.data, uint32(days))
 	c.data = binary.LittleEndian.AppendUint64(c.data, uint64(nanos))
@@ -208,9 +186,8 @@ func (c *Column) Interval(months, days int32, nanos int64) {
 
 // Value appends a copy of v to a string or binary column.
 func (c *Column) Value(v []byte) {
-	c.room(len(v))
 	c.data = append(c.data, v...)
-	c.offset()
+	c.offs = binary.LittleEndian.AppendUint32(c.offs, uint32(len(c.data)))
 	c.n++
 }
 
@@ -219,12 +196,16 @@ func (c *Column) Value(v []byte) {
 func (c *Column) Buf() []byte { return c.data }
 
 // SetBuf takes back the slice from [Column.Buf] with one value's bytes appended.
-func (c *Column) SetBuf(data []byte) { c.data = data; c.offset(); c.n++ }
+func (c *Column) SetBuf(data []byte) {
+	c.data = data
+	c.offs = binary.LittleEndian.AppendUint32(c.offs, uint32(len(data)))
+	c.n++
+}
 
 // List closes one list value of all elements appended to Child since the last one.
 func (c *Column) List() { c.offset(); c.n++ }
 
-// data takes the column's buffers as Arrow array data and starts the column over.
+// take takes the column's buffers as Arrow array data and starts the column over.
 func (c *Column) take() (arrow.ArrayData, error) {
 	if c.valid != nil {
 		c.mark(c.n)
@@ -237,7 +218,7 @@ func (c *Column) take() (arrow.ArrayData, error) {
 		bufs[0] = memory.NewBufferWithAllocator(c.valid, c.pool)
 	}
 	if c.width == 0 {
-		bufs = append(bufs, memory.NewBufferWithAllocator(c.offs, c.pool))
+		bufs = append(bufs, c.offsLoan.wrap(c.pool, c.offs))
 	}
 	var children []arrow.ArrayData
 	if c.child != nil {
@@ -247,9 +228,9 @@ func (c *Column) take() (arrow.ArrayData, error) {
 		}
 		defer child.Release()
 		children = []arrow.ArrayData{child}
-		c.pool.Free(c.data)
+		c.dataLoan.end(c.pool, c.data)
 	} else {
-		bufs = append(bufs, memory.NewBufferWithAllocator(c.data, c.pool))
+		bufs = append(bufs, c.dataLoan.wrap(c.pool, c.data))
 	}
 	d := array.NewData(c.typ, c.n, bufs, children, c.nulls, 0)
 	for _, b := range bufs {
@@ -280,8 +261,8 @@ func (c *Column) check() error {
 
 // release gives the buffers back without making an array.
 func (c *Column) release() {
-	c.pool.Free(c.data)
-	c.pool.Free(c.offs)
+	c.dataLoan.end(c.pool, c.data)
+	c.offsLoan.end(c.pool, c.offs)
 	c.pool.Free(c.valid)
 	c.data, c.offs, c.valid = nil, nil, nil
 	if c.child != nil {

@@ -125,7 +125,7 @@ func castFor(from, to arrow.DataType) (cast, bool) {
 
 // build runs append for each value of arr that is not null, into a new column of type to.
 func build(arr arrow.Array, to arrow.DataType, pool *Pool, appendValue func(c *Column, i int)) (arrow.Array, error) {
-	c, err := newColumn(to, pool)
+	c, err := newColumn(to, pool, arr.Len())
 	if err != nil {
 		return nil, err
 	}
@@ -145,12 +145,8 @@ func build(arr arrow.Array, to arrow.DataType, pool *Pool, appendValue func(c *C
 	return array.MakeFromData(d), nil
 }
 
-// textRoom is more than most values need; longer ones grow the buffer by themselves.
-const textRoom = 64
-
 func toText(arr arrow.Array, pool *Pool) (arrow.Array, error) {
 	return build(arr, arrow.BinaryTypes.String, pool, func(c *Column, i int) {
-		c.room(textRoom)
 		c.SetBuf(AppendText(c.Buf(), arr, i))
 	})
 }

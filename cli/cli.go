@@ -14,11 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/kitamae/kitamae/bucket"
 	"github.com/kitamae/kitamae/connectors/all"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/job"
 	"github.com/kitamae/kitamae/job/native"
 	"github.com/kitamae/kitamae/run"
+	"github.com/kitamae/kitamae/secrets"
 	"github.com/kitamae/kitamae/state"
 )
 
@@ -102,7 +104,6 @@ publishes all tables at once. Without any account the warehouse is kura.duckdb b
 	root.SetErr(std.Err)
 	root.SetIn(std.In)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.SetVersionTemplate("kitamae {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.file, "file", "f", "kitamae.yml", "the config file")
@@ -114,8 +115,8 @@ publishes all tables at once. Without any account the warehouse is kura.duckdb b
 		}
 		return nil
 	}
-	root.AddCommand(a.initCommand(), a.planCommand(), a.runCommand(), a.previewCommand(),
-		a.runsCommand(), a.queryCommand(), a.demoCommand(), a.connectorsCommand(), a.schemaCommand())
+	root.AddCommand(a.initCommand(), a.doctorCommand(), a.planCommand(), a.applyCommand(), a.runCommand(), a.shardCommand(), a.previewCommand(),
+		a.runsCommand(), a.queryCommand(), a.demoCommand(), a.imageCommand(), a.deployCommand(), a.connectorsCommand(), a.schemaCommand(), a.serveCommand())
 	return root
 }
 
@@ -146,28 +147,60 @@ func (a *app) load() (*job.Job, error) {
 }
 
 // request is the job with all that a session needs.
-func (a *app) request(j *job.Job, observe func(run.Event)) run.Request {
-	return run.Request{Job: j, Registry: all.Registry(), State: a.state(j), Version: Version, Observe: observe}
+func (a *app) request(ctx context.Context, j *job.Job, observe func(run.Event)) (run.Request, error) {
+	st, err := openState(ctx, j)
+	if err != nil {
+		return run.Request{}, err
+	}
+	if observe == nil {
+		observe = a.blocked
+	}
+	return run.Request{
+		Job: j, Registry: all.Registry(), State: st, Version: Version,
+		Secrets: secrets.Stores(j.Dir, a.Getenv), Observe: observe,
+	}, nil
 }
 
-// state is the folder beside the config file that holds ledger and lease. Two configs in one folder have one each.
-func (a *app) state(j *job.Job) *state.Dir {
-	name := strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File))
-	return state.New(filepath.Join(j.Dir, ".kitamae", name))
+// open is the config's job and a session of it, for a command that moves nothing. The caller closes it.
+func (a *app) open(ctx context.Context) (*job.Job, *run.Session, error) {
+	j, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	req, err := a.request(ctx, j, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := run.Open(ctx, req)
+	return j, s, err
+}
+
+// openState opens what holds ledger and lease: where the config says, else a folder beside it. Two configs
+// that share a place have one each.
+func openState(ctx context.Context, j *job.Job) (state.Store, error) {
+	where := j.State
+	switch {
+	case where == "":
+		where = filepath.Join(j.Dir, ".kitamae")
+	case !bucket.Is(where) && !filepath.IsAbs(where):
+		where = filepath.Join(j.Dir, where)
+	}
+	return state.Open(ctx, where, strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File)))
 }
 
 // printFault tells a fault: what happened, then what to do.
 func printFault(w io.Writer, err error) {
 	f := fault.From(err)
 	msg := err.Error()
-	if f.Kind == fault.Interrupted {
+	told := f.Code != "" && f.Code != "run.interrupted" // by a cause worth reading
+	if f.Kind == fault.Interrupted && !told {
 		msg = "interrupted; nothing was published"
 	}
 	fmt.Fprintf(w, "error: %s\n", msg)
 	if f.Hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", f.Hint)
 	}
-	if f.Code != "" && f.Kind != fault.Interrupted {
+	if told {
 		fmt.Fprintf(w, "code: %s\n", f.Code)
 	}
 }

@@ -56,7 +56,7 @@ Everything goes into one new folder; remove it when you have seen enough.`,
 				return err
 			}
 			a.say("$ kitamae run")
-			if _, err := a.drive(cmd, j); err != nil {
+			if _, err := a.drive(cmd.Context(), j, wanted{}); err != nil {
 				return err
 			}
 			for _, q := range demo.Queries() {

@@ -16,21 +16,42 @@ import (
 	"github.com/kitamae/kitamae/connectors/all"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/job/native"
+	"github.com/kitamae/kitamae/secrets"
 )
 
 func (a *app) initCommand() *cobra.Command {
-	var force bool
+	var force, gcp, grants bool
+	var role string
 	c := &cobra.Command{
 		Use:   "init URL",
 		Short: "Look at a source and write kitamae.yml",
 		Long: `Connects to the source, lists its tables and writes a commented config. A password in the URL is
 used to connect and not written; the config takes it from the environment. Where the URL has none,
-KITAMAE_PASSWORD is used if it is set.`,
+KITAMAE_PASSWORD is used if it is set.
+
+With --grants it prints, and does not run, the SQL that makes the URL's user with the least rights a run needs. It connects to
+nothing; write mariadb:// for MariaDB, which names some rights otherwise.
+
+With --gcp it prints, and does not run, the commands that prepare Google Cloud for BigQuery: dataset, bucket,
+the login without a key and the least grants. The dataset is the URL's, or that of the config.`,
 		Example: `  kitamae init mysql://etl@db1.example.com/app
   kitamae init postgres://etl@localhost:5432/app
-  kitamae init sqlite:app.db`,
-		Args: args(1, 1, "the source's URL"),
+  kitamae init sqlite:app.db
+  kitamae init --grants mysql://kitamae@db1.example.com/app
+  kitamae init --gcp --aws-role arn:aws:iam::123456789012:role/kitamae > gcp.sh`,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if gcp {
+				return args(0, 1, "at most one URL")(cmd, given)
+			}
+			return args(1, 1, "the source's URL")(cmd, given)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if gcp {
+				return a.printGCP(args, role)
+			}
+			if grants {
+				return a.printGrants(args[0])
+			}
 			if _, err := os.Stat(a.file); !force && !errors.Is(err, fs.ErrNotExist) {
 				return fault.New(fault.Config, "init.exists", "name another file with -f, or replace it with --force", "%s is there already", a.file)
 			}
@@ -49,18 +70,38 @@ KITAMAE_PASSWORD is used if it is set.`,
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	c.Flags().BoolVar(&grants, "grants", false, "print the SQL that makes a user with the least rights")
+	c.Flags().BoolVar(&gcp, "gcp", false, "print the commands that prepare Google Cloud")
+	c.Flags().StringVar(&role, "aws-role", "", "with --gcp: the ARN of the AWS role that logs in; left out, a service account does")
 	return c
 }
 
-// skeleton discovers what the URL points to and writes a config for it.
-func (a *app) skeleton(ctx context.Context, raw string) (text []byte, tables int, err error) {
+// printGrants prints the SQL for the URL's user.
+func (a *app) printGrants(raw string) error {
+	c, u, err := a.sourceAt(raw)
+	if err != nil {
+		return err
+	}
+	if c.Grants == nil {
+		return fault.New(fault.Config, "init.no_grants", "nothing needs to be granted there", "%s has no users", c.Name)
+	}
+	sql, err := c.Grants(u)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.Out, sql)
+	return err
+}
+
+// sourceAt finds the source that a URL is for.
+func (a *app) sourceAt(raw string) (connector.Connector, *url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) { // its text repeats the URL, password and all
 			err = ue.Err
 		}
-		return nil, 0, fault.Wrap(fault.Config, "init.url", "write it as mysql://user@host/database, with special characters percent-encoded", fmt.Errorf("the URL: %w", err))
+		return connector.Connector{}, nil, fault.Wrap(fault.Config, "init.url", "write it as mysql://user@host/database, with special characters percent-encoded", fmt.Errorf("the URL: %w", err))
 	}
 	if _, ok := u.User.Password(); !ok && u.User != nil {
 		if p, ok := a.Getenv("KITAMAE_PASSWORD"); ok {
@@ -74,13 +115,22 @@ func (a *app) skeleton(ctx context.Context, raw string) (text []byte, tables int
 		for _, name := range registry.Sources() {
 			known = append(known, registry[name].Schemes...)
 		}
-		return nil, 0, fault.New(fault.Config, "init.scheme", "known: "+strings.Join(known, ", "), "no source for %q URLs", u.Scheme)
+		return connector.Connector{}, nil, fault.New(fault.Config, "init.scheme", "known: "+strings.Join(known, ", "), "no source for %q URLs", u.Scheme)
+	}
+	return c, u, nil
+}
+
+// skeleton discovers what the URL points to and writes a config for it.
+func (a *app) skeleton(ctx context.Context, raw string) (text []byte, tables int, err error) {
+	c, u, err := a.sourceAt(raw)
+	if err != nil {
+		return nil, 0, err
 	}
 	spec, err := c.FromURL(u)
 	if err != nil {
 		return nil, 0, err
 	}
-	src, err := c.Source.Open(ctx, spec, connector.Env{Dir: filepath.Dir(a.file), Version: Version})
+	src, err := c.Source.Open(ctx, spec, connector.Env{Dir: filepath.Dir(a.file), Version: Version, Secrets: secrets.Stores(filepath.Dir(a.file), a.Getenv)})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/kitamae/kitamae/run"
 )
 
 func (a *app) previewCommand() *cobra.Command {
@@ -17,11 +15,7 @@ func (a *app) previewCommand() *cobra.Command {
   kitamae preview study_logs --rows 100`,
 		Args: args(1, 1, "a table"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			j, err := a.load()
-			if err != nil {
-				return err
-			}
-			s, err := run.Open(cmd.Context(), a.request(j, nil))
+			_, s, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -65,6 +65,14 @@ func (t *tally) add(e run.Event) {
 	t.bytes[e.Table] += e.Bytes
 }
 
+// retrying is a line about what is tried again, of a table or before there is any.
+func (t *tally) retrying(e run.Event) string {
+	if e.Table < 0 {
+		return fmt.Sprintf("trying again: %v", e.Err)
+	}
+	return fmt.Sprintf("%s: trying again: %v", t.name(e.Table), e.Err)
+}
+
 func (t *tally) name(table int) string { return t.plan.Tables[table].Target.Name }
 
 func (t *tally) speed(table int, now time.Time) string {
@@ -106,15 +114,42 @@ func (l *lines) observe(e run.Event) {
 	case run.HeldBack:
 		fmt.Fprintf(l.w, "%s: held back: %v\n", l.name(e.Table), e.Err)
 	case run.Retrying:
-		fmt.Fprintf(l.w, "%s: trying again: %v\n", l.name(e.Table), e.Err)
+		fmt.Fprintln(l.w, l.retrying(e))
 	case run.Restarted:
 		fmt.Fprintf(l.w, "starting the unfinished tables over: %v\n", e.Err)
+	case run.Waiting, run.Blocked:
+		fmt.Fprintln(l.w, waiting(e))
 	case run.Published:
 		fmt.Fprintln(l.w, "published")
 	}
 }
 
 func (l *lines) end() {}
+
+// waiting is a line about reading that waits for the server, or an end that waits for another program.
+func waiting(e run.Event) string {
+	blocked := e.Kind == run.Blocked
+	switch {
+	case blocked && e.Why == "":
+		return "the wait is over"
+	case blocked:
+		return "waiting: " + e.Why
+	case e.Why == "":
+		return "reading goes on"
+	}
+	return "reading waits: " + e.Why
+}
+
+// blocked tells what a command without a teller of its own would else be silent about for seconds.
+func (a *app) blocked(e run.Event) {
+	switch {
+	case e.Kind != run.Blocked:
+	case a.logFormat == "json":
+		(&jsonTeller{log: slog.New(slog.NewJSONHandler(a.Err, nil))}).observe(e)
+	case !a.quiet:
+		fmt.Fprintln(a.Err, waiting(e))
+	}
+}
 
 // jsonTeller writes a line of JSON for each event but the moved batches.
 type jsonTeller struct {
@@ -134,7 +169,13 @@ func (j *jsonTeller) observe(e run.Event) {
 		attrs = append(attrs, "tables", len(e.Plan.Tables))
 	case run.Scanned:
 		attrs = append(attrs, "guarantee", e.Guarantee, "position", e.Plan.Position)
-	case run.Verified, run.HeldBack, run.Retrying:
+	case run.Waiting, run.Blocked:
+		attrs = append(attrs, "why", e.Why)
+	case run.Retrying:
+		if e.Table >= 0 {
+			attrs = append(attrs, "table", j.name(e.Table), "rows", j.rows[e.Table], "bytes", j.bytes[e.Table])
+		}
+	case run.Verified, run.HeldBack:
 		attrs = append(attrs, "table", j.name(e.Table), "rows", j.rows[e.Table], "bytes", j.bytes[e.Table])
 	}
 	if e.Err != nil {
@@ -176,7 +217,7 @@ func (b *bars) observe(e run.Event) {
 		}
 		b.total = b.p.AddBar(b.guess, mpb.BarPriority(1<<30),
 			mpb.PrependDecorators(decor.Name(fit("total", nameWidth))),
-			mpb.AppendDecorators(decor.CurrentNoUnit("%12d rows"), decor.Name("  "), decor.Elapsed(decor.ET_STYLE_MMSS)))
+			mpb.AppendDecorators(decor.Any(rowsDone), decor.Name("  "), decor.Elapsed(decor.ET_STYLE_MMSS)))
 	case run.Moved:
 		b.moved(e)
 	case run.Verified, run.HeldBack:
@@ -190,11 +231,16 @@ func (b *bars) observe(e run.Event) {
 		}
 		fmt.Fprintf(b.p, "%s %14s %12s  %s\n", fit(b.name(e.Table), nameWidth), count(b.rows[e.Table], "row"), b.speed(e.Table, e.Time), mark)
 	case run.Retrying:
-		fmt.Fprintf(b.p, "%s: trying again: %v\n", b.name(e.Table), e.Err)
+		fmt.Fprintln(b.p, b.retrying(e))
+	case run.Waiting, run.Blocked:
+		fmt.Fprintln(b.p, waiting(e))
 	case run.Restarted:
 		fmt.Fprintf(b.p, "starting the unfinished tables over: %v\n", e.Err)
 	}
 }
+
+// rowsDone prints a bar's rows as the lines of finished tables do.
+func rowsDone(s decor.Statistics) string { return fmt.Sprintf("%17s", count(s.Current, "row")) }
 
 func (b *bars) moved(e run.Event) {
 	bar := b.table[e.Table]
@@ -204,7 +250,7 @@ func (b *bars) moved(e run.Event) {
 		bar = b.p.AddBar(max(guess, b.rows[i]), mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(fit(b.name(i), nameWidth))),
 			mpb.AppendDecorators(
-				decor.CurrentNoUnit("%12d rows"), decor.Name("  "),
+				decor.Any(rowsDone), decor.Name("  "),
 				decor.Any(func(decor.Statistics) string { return fmt.Sprintf("%10s", b.speed(i, time.Now())) }), decor.Name("  "),
 				decor.AverageETA(decor.ET_STYLE_MMSS)))
 		b.table[i] = bar

@@ -50,7 +50,7 @@ func (a *app) queryCommand() *cobra.Command {
 					rows = screenRows
 				}
 			}
-			return a.ask(cmd.Context(), j, connector.Query{SQL: strings.TrimSpace(sql), Rows: rows}, output)
+			return a.ask(cmd.Context(), j, connector.Query{SQL: strings.TrimSpace(sql), Rows: rows, MaxCost: j.Limits.CostPerRun}, output)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, csv or ndjson")
@@ -60,7 +60,11 @@ func (a *app) queryCommand() *cobra.Command {
 
 // ask runs q and prints the answer.
 func (a *app) ask(ctx context.Context, j *job.Job, q connector.Query, output string) (err error) {
-	dst, err := run.OpenDestination(ctx, a.request(j, nil))
+	req, err := a.request(ctx, j, nil)
+	if err != nil {
+		return err
+	}
+	dst, err := run.OpenDestination(ctx, req)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -22,7 +23,7 @@ func (a *app) runsCommand() *cobra.Command {
 		Example: `  kitamae runs
   kitamae runs 20261123T223300Z-1f0a`,
 		Args: args(0, 1, "at most one run"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			j, err := a.load()
 			if err != nil {
 				return err
@@ -30,7 +31,11 @@ func (a *app) runsCommand() *cobra.Command {
 			if len(args) == 1 {
 				most = 0
 			}
-			reports, err := run.Ledger(a.state(j), most)
+			st, err := openState(cmd.Context(), j)
+			if err != nil {
+				return err
+			}
+			reports, err := run.Ledger(cmd.Context(), st, most)
 			if err != nil {
 				return err
 			}
@@ -57,8 +62,10 @@ func (a *app) runsCommand() *cobra.Command {
 	return c
 }
 
-func encode(a *app, v any) error {
-	enc := json.NewEncoder(a.Out)
+func encode(a *app, v any) error { return encodeTo(a.Out, v) }
+
+func encodeTo(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)

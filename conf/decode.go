@@ -52,11 +52,16 @@ func (d *Document) decode(n, key *yaml.Node, path string, v reflect.Value, check
 }
 
 func (d *Document) structure(n, key *yaml.Node, path string, v reflect.Value) {
+	fields := Fields(v.Type())
+	if f, ok := wordField(fields); ok && !isNull(n) && n.Kind == yaml.ScalarNode {
+		n = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column, Content: []*yaml.Node{
+			{Kind: yaml.ScalarNode, Tag: "!!str", Value: f.Key, Line: n.Line, Column: n.Column}, n,
+		}}
+	}
 	entries, ok := d.entries(n, key, path)
 	if !ok {
 		return
 	}
-	fields := Fields(v.Type())
 	names := make([]string, len(fields))
 	known := make(map[string]Field, len(fields))
 	for i, f := range fields {

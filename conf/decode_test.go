@@ -1,8 +1,6 @@
 package conf
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -102,7 +100,6 @@ func TestDecodeValues(t *testing.T) {
 		{"several", "host: ${DB}${DB}", spec{Host: "db1db1"}},
 		{"in a block", "host: |\n  a\n  ${DB}\n", spec{Host: "a\ndb1\n"}},
 		{"literal secret", "{host: a, secret: pw}", spec{Host: "a", Secret: "pw"}},
-		{"secret from the environment", "{host: a, secret: 'secret:env:PW'}", spec{Host: "a", Secret: "s3cret"}},
 		{"secret by variable", "{host: a, secret: '${PW}'}", spec{Host: "a", Secret: "s3cret"}},
 		{"a variable's value is no reference", "{host: a, secret: '${REF}'}", spec{Host: "a", Secret: "secret:env:PW"}},
 	} {
@@ -169,8 +166,8 @@ func TestDecodeProblems(t *testing.T) {
 		{"not a variable", "host: ${a b}", "k.yml:1:7: host: a ${ that is neither ${NAME} nor ${NAME:-default}: write $${ for the characters themselves"},
 		{"variable of the wrong type stays hidden", "host: a\nport: ${BAD}", "k.yml:2:7: port: want a whole number, got the value of ${BAD}"},
 		{"default of the wrong type", "host: a\nport: ${NONE:-x}", `k.yml:2:7: port: want a whole number, got "x"`},
-		{"secret reference of a kind nobody knows stays hidden", "host: a\nsecret: secret:hunter2", "k.yml:2:9: secret: a secret reference is secret:env:NAME or secret:file:PATH"},
-		{"secret not set", "host: a\nsecret: secret:env:NONE", "k.yml:2:9: secret: the environment variable NONE, which holds the secret, is not set"},
+		{"secret reference of a kind nobody knows stays hidden", "host: a\nsecret: secret:hunter2", "k.yml:2:9: secret: a secret reference is secret:env:NAME, secret:file:PATH, secret:aws-ssm:/PATH, secret:aws-sm:NAME or secret:aws-sm:NAME#FIELD or secret:gcp-sm:projects/PROJECT/secrets/NAME"},
+		{"secret reference without a name", "host: a\nsecret: 'secret:file:'", "k.yml:2:9: secret: a secret reference is secret:env:NAME, secret:file:PATH, secret:aws-ssm:/PATH, secret:aws-sm:NAME or secret:aws-sm:NAME#FIELD or secret:gcp-sm:projects/PROJECT/secrets/NAME"},
 		{"secret for a plain key", "host: secret:env:PW", "k.yml:1:7: host: this key holds no secret, so that it takes no secret reference: use ${NAME}"},
 		{"list for a secret", "host: a\nsecret: [hunter2]", "k.yml:2:9: secret: want text, got a list"},
 		{"bool for a secret", "host: a\nsecret: true", "k.yml:2:9: secret: want text, got (secret): put it in quotes"},
@@ -202,35 +199,6 @@ func TestDecodeProblems(t *testing.T) {
 			}
 			if f := fault.From(err); f.Code != "config.invalid" || f.Kind != fault.Config {
 				t.Errorf("fault is %s %s, want config config.invalid", f.Kind, f.Code)
-			}
-		})
-	}
-}
-
-func TestSecretFile(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{"pw": "s3cret\r\n", "empty": "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, tc := range []struct{ name, ref, want, err string }{
-		{"beside the config", "secret:file:pw", "s3cret", ""},
-		{"absolute", "secret:file:" + filepath.Join(dir, "pw"), "s3cret", ""},
-		{"not there", "secret:file:none", "", "no such file"},
-		{"empty", "secret:file:empty", "", "is empty"},
-		{"no name", "secret:file:", "", "a secret reference is"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			s := spec{}
-			d := Parse(Input{Name: "k.yml", Data: []byte("{host: a, secret: '" + tc.ref + "'}"), Dir: dir})
-			d.Decode(&s)
-			if got := s.Secret.Reveal(); got != tc.want {
-				t.Errorf("%s = %q, want %q", tc.ref, got, tc.want)
-			}
-			err := d.Err()
-			if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("%s: error %v, want %q", tc.ref, err, tc.err)
 			}
 		})
 	}

@@ -21,6 +21,7 @@ type Check struct {
 	Required bool
 	Min, Max string   // in the words of a config: "1", "30s", "1MiB"; "" for none
 	Enum     []string // nil for any
+	Word     bool     // a single value in place of the struct's mapping is this key's
 }
 
 // Fields are the keys of the struct type t, in order. Fields without a yaml tag, or with
@@ -50,6 +51,16 @@ func Fields(t reflect.Type) []Field {
 	return fields
 }
 
+// wordField is the key that a single value in place of a mapping is for.
+func wordField(fields []Field) (Field, bool) {
+	for _, f := range fields {
+		if f.Check.Word {
+			return f, true
+		}
+	}
+	return Field{}, false
+}
+
 func parseCheck(t reflect.Type, f reflect.StructField) Check {
 	var c Check
 	tag := f.Tag.Get("conf")
@@ -69,6 +80,8 @@ func parseCheck(t reflect.Type, f reflect.StructField) Check {
 			if f.Type != reflect.TypeFor[Secret]() {
 				panic(fmt.Sprintf("conf: %s.%s is a secret but not a conf.Secret, which never prints", t, f.Name))
 			}
+		case "word":
+			c.Word = true
 		case "enum":
 			c.Enum = strings.Split(value, "|")
 		default:

@@ -15,6 +15,7 @@ type expanded struct {
 	// used are the environment variables whose values are in text, absent those whose
 	// default stands in for them.
 	used, absent []string
+	values       []string // of those used
 }
 
 // expand replaces ${NAME} and ${NAME:-default} in text; $${ stands for ${ itself. A variable
@@ -53,7 +54,7 @@ func expand(text string, lookup func(string) (string, bool)) (expanded, error) {
 		case !set:
 			return e, fmt.Errorf("the environment variable %s is not set: set it, or write ${%s:-default}", name, name)
 		default:
-			e.used = append(e.used, name)
+			e.used, e.values = append(e.used, name), append(e.values, value)
 		}
 		out.WriteString(value)
 		text = rest

@@ -33,9 +33,14 @@ func scalarOf(t reflect.Type) *scalar {
 	case reflect.TypeFor[Bytes]():
 		return &scalar{want: "an amount such as 256MiB", parse: parseAmount, number: amountNumber,
 			print: func(v reflect.Value) string { return Bytes(v.Int()).String() }}
+	case reflect.TypeFor[Money]():
+		return &scalar{want: "an amount such as 1 USD", parse: parseMoney, number: moneyNumber,
+			print: func(v reflect.Value) string { return Money(v.Int()).String() }}
 	case reflect.TypeFor[time.Duration]():
 		return &scalar{want: "a duration such as 30s", parse: parseDuration, number: durationNumber,
 			print: func(v reflect.Value) string { return time.Duration(v.Int()).String() }}
+	case reflect.TypeFor[Filled]():
+		return &scalar{want: "text", text: true, parse: parseString, print: func(v reflect.Value) string { return v.Interface().(Filled).String() }}
 	}
 	show := func(v reflect.Value) string { return fmt.Sprint(v.Interface()) }
 	switch t.Kind() {
@@ -72,21 +77,26 @@ func (d *Document) scalar(n, key *yaml.Node, path string, v reflect.Value, check
 		bad("%v", err)
 		return
 	}
-	reference := strings.HasPrefix(n.Value, secretMark)
+	refers := strings.HasPrefix(n.Value, secretMark)
 	from := e.from(d.at(n))
 	if n.Line == 0 { // made by the program, see Default
 		from = FromDefault
 	}
 	switch {
-	case secret && reference:
-		from = fmt.Sprintf("%s (%s)", e.text, from)
-		if e.text, err = d.in.secret(e.text); err != nil {
+	case secret && refers:
+		store, name, err := parseReference(e.text)
+		if err != nil {
 			bad("%v", err)
 			return
 		}
-	case reference && s.text && (strings.HasPrefix(n.Value, "secret:env:") || strings.HasPrefix(n.Value, "secret:file:")):
+		from = fmt.Sprintf("%s (%s)", e.text, from)
+		e.text = string(reference{at: d.at(n).String(), path: path, store: store, name: name}.secret())
+	case s.text && isReference(n.Value):
 		bad("this key holds no secret, so that it takes no secret reference: use ${NAME}")
 		return
+	}
+	if v.Type() == reflect.TypeFor[Filled]() && len(e.used) > 0 {
+		e.text = string(newFilled(n.Value, e.text, e.used, e.values))
 	}
 	got := shown(n, e, secret)
 	if wrongStyle(n, e, s) || s.parse(e.text, v) != nil {
@@ -232,6 +242,19 @@ func parseAmount(text string, v reflect.Value) error {
 func amountNumber(text string) (float64, error) {
 	b, err := ParseBytes(text)
 	return float64(b), err
+}
+
+func parseMoney(text string, v reflect.Value) error {
+	m, err := ParseMoney(text)
+	if err == nil {
+		v.SetInt(int64(m))
+	}
+	return err
+}
+
+func moneyNumber(text string) (float64, error) {
+	m, err := ParseMoney(text)
+	return float64(m), err
 }
 
 func parseDuration(text string, v reflect.Value) error {

@@ -46,7 +46,11 @@ func schemaOf(v reflect.Value, check Check, docs Docs) map[string]any {
 	case reflect.Pointer:
 		return schemaOf(reflect.New(t.Elem()).Elem(), check, docs)
 	case reflect.Struct:
-		return Schema(v, docs)
+		s := Schema(v, docs)
+		if f, ok := wordField(Fields(t)); ok {
+			return map[string]any{"anyOf": []any{scalarSchema(f.Type, f.Check), s}}
+		}
+		return s
 	case reflect.Map:
 		return map[string]any{
 			"type":                 []string{"object", "null"},
@@ -78,6 +82,8 @@ func scalarSchema(t reflect.Type, check Check) map[string]any {
 			map[string]any{"type": "integer", "minimum": 0},
 			map[string]any{"type": "string", "pattern": `^[0-9.]+ *([KMGT]i?B|kB|B)$|\$\{`},
 		}}
+	case t == reflect.TypeFor[Money]():
+		return map[string]any{"type": "string", "pattern": `^[0-9.]+ *USD$|\$\{`}
 	case t == reflect.TypeFor[time.Duration]():
 		return map[string]any{"type": "string", "pattern": `^([0-9.]+(ns|us|µs|ms|s|m|h))+$|\$\{`}
 	}
@@ -108,7 +114,7 @@ func bounds(s map[string]any, check Check) map[string]any {
 // jsonDefault is a default as a JSON value.
 func jsonDefault(v reflect.Value, text string) any {
 	switch {
-	case v.Type() == reflect.TypeFor[Bytes](), v.Type() == reflect.TypeFor[time.Duration]():
+	case v.Type() == reflect.TypeFor[Bytes](), v.Type() == reflect.TypeFor[Money](), v.Type() == reflect.TypeFor[time.Duration]():
 		return text
 	case v.Kind() == reflect.String:
 		return text

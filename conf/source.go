@@ -17,12 +17,10 @@ import (
 type Input struct {
 	Name string // in messages
 	Data []byte
-	// Dir is where relative paths of secret:file: start.
+	// Dir is the file's folder, where relative paths start.
 	Dir string
 	// LookupEnv finds an environment variable, as os.LookupEnv does. nil finds none.
 	LookupEnv func(name string) (string, bool)
-	// ReadFile reads what secret:file: names. nil means os.ReadFile.
-	ReadFile func(name string) ([]byte, error)
 }
 
 // Document is a parsed file. It collects every problem met while it is decoded.

@@ -8,33 +8,6 @@ import (
 	"strings"
 )
 
-// Secret is text that never prints: not by fmt, not as JSON or YAML, not in a log.
-type Secret string
-
-const redacted = "(secret)"
-
-// Reveal returns the text itself, for the one place that logs in with it.
-func (s Secret) Reveal() string { return string(s) }
-
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return redacted
-}
-
-// GoString keeps %#v from printing it.
-func (s Secret) GoString() string { return strconv.Quote(s.String()) }
-
-// Format keeps every other verb from printing it.
-func (s Secret) Format(f fmt.State, verb rune) { fmt.Fprint(f, s.String()) }
-
-// MarshalJSON writes that there is a secret, not which.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// MarshalYAML writes that there is a secret, not which.
-func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
-
 // Bytes is an amount of memory or data, written as 256MiB, 1GiB, 500MB or a plain number of bytes.
 type Bytes int64
 

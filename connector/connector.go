@@ -6,6 +6,8 @@ import (
 	"context"
 	"net/url"
 	"sort"
+
+	"github.com/kitamae/kitamae/conf"
 )
 
 // Connector describes one system.
@@ -19,6 +21,8 @@ type Connector struct {
 	// Schemes are the URL schemes FromURL understands, as in "mysql://". FromURL makes a spec out of a URL.
 	Schemes []string
 	FromURL func(u *url.URL) (spec any, err error)
+	// Grants, where the source has users, is the SQL that makes the URL's one with the least rights a run needs.
+	Grants func(u *url.URL) (sql string, err error)
 }
 
 // Caps are a connector's abilities as facts. The conformance suite holds it to them.
@@ -29,8 +33,40 @@ type Caps struct {
 	Durable bool `json:"durable"`
 	// FoldsCase: table names that differ only by case are the same name.
 	FoldsCase bool `json:"folds_case"`
+	// Years9999: dates and timestamps outside the years 1 to 9999, and the time 24:00, are a fault of Write, as the destination
+	// has no such values.
+	Years9999 bool `json:"years_9999"`
 	// Warehouse: the destination answers SQL.
 	Warehouse bool `json:"warehouse"`
+	// Append, Merge and Overwrite: the destination has these modes beside [Replace].
+	Append    bool `json:"append"`
+	Merge     bool `json:"merge"`
+	Overwrite bool `json:"overwrite"`
+	// Layout: the destination arranges rows as a [Layout] asks.
+	Layout bool `json:"layout"`
+	// Resumes: a stage whose run was interrupted outlives Close, and the next process may go on writing into it:
+	// the receipts of both are committed together.
+	Resumes bool `json:"resumes"`
+	// Shared: processes on several machines may write into one stage at the same time, each its own tasks, and another one
+	// commits their receipts, if the spec leads all of them to the same place.
+	Shared bool `json:"shared"`
+	// Portable: as a source, it divides tables into partitions that other processes can read (ScanRequest.Portable).
+	Portable bool `json:"portable"`
+}
+
+// Has says whether the destination has the mode.
+func (c Caps) Has(m Mode) bool {
+	switch m {
+	case Replace:
+		return true
+	case Append:
+		return c.Append
+	case Merge:
+		return c.Merge
+	case Overwrite:
+		return c.Overwrite
+	}
+	return false
 }
 
 // Env is what opening an end may need from outside its spec.
@@ -41,13 +77,17 @@ type Env struct {
 	MemoryBytes int64
 	// Version is kitamae's, for application names.
 	Version string
+	// Secrets are where the spec's secret references are looked up.
+	Secrets conf.Stores
+	// Waiting, unless nil, is told once when the end waits for somebody who holds what it needs, and for whom; "" when it goes on.
+	Waiting func(why string)
 }
 
 // End is one side of a connector. Make it with [NewEnd].
 type End[T any] struct {
 	// NewSpec returns a pointer to a fresh copy of the defaults, for a decoder to fill.
 	NewSpec func() any
-	// Open connects. spec is a pointer as NewSpec made it.
+	// Open connects. spec is a pointer as NewSpec made it; its secrets are looked up now, in a copy.
 	Open func(ctx context.Context, spec any, env Env) (T, error)
 	// Place says where spec points to, for people, without secrets: "app on db1:3306".
 	Place func(spec any) string
@@ -58,7 +98,12 @@ func NewEnd[S, T any](defaults S, open func(context.Context, S, Env) (T, error),
 	return &End[T]{
 		NewSpec: func() any { s := defaults; return &s },
 		Open: func(ctx context.Context, spec any, env Env) (T, error) {
-			return open(ctx, *spec.(*S), env)
+			s := *spec.(*S)
+			if err := conf.Resolve(ctx, &s, env.Secrets); err != nil {
+				var none T
+				return none, err
+			}
+			return open(ctx, s, env)
 		},
 		Place: func(spec any) string { return place(*spec.(*S)) },
 	}

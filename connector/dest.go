@@ -8,6 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/kitamae/kitamae/batch"
+	"github.com/kitamae/kitamae/conf"
+	"github.com/kitamae/kitamae/fault"
 )
 
 // Destination publishes tables. Each call may be repeated with the same arguments and
@@ -37,8 +39,13 @@ type Destination interface {
 // Mode is how a run changes a table.
 type Mode string
 
-// Replace publishes the table whole, in place of the one before.
-const Replace Mode = "replace"
+// The modes. Which ones a destination has beside Replace, its [Caps] say.
+const (
+	Replace   Mode = "replace"   // the table whole, in place of the one before
+	Append    Mode = "append"    // the rows beside those that are there
+	Merge     Mode = "merge"     // the rows in place of those with the same key, the rest beside
+	Overwrite Mode = "overwrite" // the rows in place of the partitions they fall in
+)
 
 // PlanRequest asks what a table would become.
 type PlanRequest struct {
@@ -49,6 +56,26 @@ type PlanRequest struct {
 	Schema *arrow.Schema
 	Key    []string
 	Mode   Mode
+	// Cursor is the column, as in Schema, that the source's cursor follows, "" for none: of rows with the same key the one with the
+	// greatest value is the latest.
+	Cursor string
+	Layout Layout
+	// Full says that the table is to be verified in full: a destination that can then compares what it made of the rows before anybody sees them.
+	Full bool
+	// Rows and Bytes are the source's estimates of the table, -1 where it has none.
+	Rows, Bytes int64
+}
+
+// Layout is how a destination that can is to arrange a table's rows; the zero value leaves it to the destination.
+type Layout struct {
+	// Partition is the column, as in Schema, that rows are divided by, and Unit the stretch of time that makes one
+	// partition: hour, day, month or year. "" where rows are not divided.
+	Partition string `json:"partition,omitempty"`
+	Unit      string `json:"unit,omitempty"`
+	// Cluster are the columns by which rows lie together within a partition.
+	Cluster []string `json:"cluster,omitempty"`
+	// ExpireDays is after how many days a partition goes away by itself; 0 leaves it to the destination, too.
+	ExpireDays int `json:"expire_days,omitempty"`
 }
 
 // TablePlan is what a table will become.
@@ -56,15 +83,25 @@ type TablePlan struct {
 	// Name is the table's name at the destination.
 	Name    string       `json:"name"`
 	Comment string       `json:"comment,omitempty"`
-	Key     []string     `json:"key,omitempty"` // as named there
+	Key     []string     `json:"key,omitempty"`    // as named there
+	Cursor  string       `json:"cursor,omitempty"` // PlanRequest.Cursor as named there, where the destination looks at it
 	Mode    Mode         `json:"mode"`
 	Columns []ColumnPlan `json:"columns"` // in the order of the request's schema
 	// Exists says whether the table is there already; Changes says what will be different about its
-	// columns, one line each, empty for nothing.
+	// columns and its layout, one line each, empty for nothing.
 	Exists  bool     `json:"exists"`
 	Rows    int64    `json:"rows"` // there now, -1 when unknown
 	Changes []string `json:"changes,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
+	Layout  Layout   `json:"layout,omitzero"` // columns as named there
+	// Cost is what publishing the table will be billed, nil where the destination bills nobody. A destination bills no
+	// more than its plan said: what would cost more fails.
+	Cost *Cost `json:"cost,omitempty"`
+	// Verifying is how many of the bytes billed are for comparing the rows at the destination, 0 for none.
+	Verifying int64 `json:"verifying,omitempty"`
+	// Reached is the CommitTable.Reached of the latest commit to the published table, "" for none: from where a cursor
+	// goes on. It stands with the rows, so that it can't be ahead of them.
+	Reached string `json:"reached,omitempty"`
 }
 
 // ColumnPlan is what a column will become.
@@ -94,11 +131,21 @@ func (p *TablePlan) Schema() *arrow.Schema {
 	return arrow.NewSchema(fields, nil)
 }
 
-// StageRequest asks for a place for one table of one run.
+// StageRequest asks for a place for one table of one run. Written as JSON it is a Stage too, for a destination that
+// finds the place by nothing else.
 type StageRequest struct {
-	Run   string
-	Epoch int
-	Plan  TablePlan
+	Run   string    `json:"run"`
+	Epoch int       `json:"epoch"`
+	Plan  TablePlan `json:"plan"`
+}
+
+// ParseStage is the request that a Stage is, where the destination's stages are the requests themselves.
+func ParseStage(s Stage) (StageRequest, error) {
+	var req StageRequest
+	if err := json.Unmarshal(s, &req); err != nil || req.Run == "" {
+		return req, fault.New(fault.Internal, "connector.stage", "", "not a stage of this destination: %s", s)
+	}
+	return req, nil
 }
 
 // Receipt is proof of one task's rows in a stage.
@@ -127,6 +174,9 @@ type CommitTable struct {
 	Receipts []Receipt
 	// Evidence goes into the destination's own metadata with the rows.
 	Evidence Evidence
+	// Reached is where the source's cursor stands once these rows are published ([ScannedTable.Reached]); the
+	// destination keeps it with the rows and shows it as TablePlan.Reached. "" for a table without a cursor.
+	Reached string
 }
 
 // RunRecord is the line a run leaves in a destination's metadata.
@@ -164,6 +214,8 @@ type Evidence struct {
 type Outcome struct {
 	Published bool   `json:"published"`
 	Why       string `json:"why,omitempty"` // not published
+	// Notes say, for the report, what a reader should know of how it came there.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Recovery says what an interrupted commit came to.
@@ -187,6 +239,8 @@ type Warehouse interface {
 type Query struct {
 	SQL  string
 	Rows int // 0 means no limit
+	// MaxCost is how much it may be billed: what would cost more fails (fault "query.cost"). 0 means no limit.
+	MaxCost conf.Money
 }
 
 // Result is a query's answer. The schema is there even without rows. Close it.

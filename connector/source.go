@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/kitamae/kitamae/batch"
+	"github.com/kitamae/kitamae/conf"
 )
 
 // Source reads from one system. It stays open from Scan to the last Read, and holds the
@@ -48,7 +49,7 @@ type Table struct {
 	Name   string `json:"name"`
 	// Comment is the table's comment at the source.
 	Comment string   `json:"comment,omitempty"`
-	Columns []Column `json:"columns"`
+	Columns []Column `json:"columns"` // may be none, in PostgreSQL
 	// Key is the primary key's columns, or those of a unique index over columns that
 	// are never null; empty where there is neither.
 	Key []string `json:"key,omitempty"`
@@ -94,20 +95,35 @@ type TableScan struct {
 	// where the config asks for it.
 	Columns []Column `json:"columns"`
 	// Where is a condition in the source's SQL, "" for all rows.
-	Where string `json:"where,omitempty"`
+	Where conf.Filled `json:"where,omitempty"`
+	// Cursor is a column that only grows; After is a value it had ([ScannedTable.Reached] of an earlier scan): only rows
+	// beyond it are read. After is "" the first time.
+	Cursor string `json:"cursor,omitempty"`
+	After  string `json:"after,omitempty"`
+	// Until, unless nil, is the value of Cursor up to which rows are read, Reached of the scan that divided the table; else it is the
+	// greatest value there is.
+	Until *string `json:"until,omitempty"`
 	// Key replaces Table.Key where the config names one.
 	Key []string `json:"key,omitempty"`
+	// Resume are the table's partitions of an earlier chunked Scan, in another process perhaps: a scan that is chunked
+	// again divides the table in the same way and returns them in the same order. Others ignore it.
+	Resume []Partition `json:"resume,omitempty"`
 }
 
 // ScanRequest asks for one consistent view over tables.
 type ScanRequest struct {
 	Tables []TableScan
+	// Portable asks for partitions that other processes can read, each with a view of its own: Resume makes them theirs. A source
+	// that is told not to by its spec says so by a fault; one without Caps.Portable does not look at it.
+	Portable bool
 	// Connections bounds how many data connections the source may hold at once; one
 	// more is allowed for control.
 	Connections int
 	// BatchBytes is about how large a batch may grow, MaxValueBytes how large one value
 	// may be (fault "value.too_large" beyond it).
 	BatchBytes, MaxValueBytes int
+	// Waiting, unless nil, is told when reading waits on purpose, as the server is busy, and why; "" when it goes on.
+	Waiting func(why string)
 }
 
 // Guarantee says how consistent a scan is.
@@ -125,7 +141,8 @@ type Scan struct {
 	Guarantee Guarantee `json:"guarantee"`
 	// Position names the view in the source's words: a binlog position, GTID set, snapshot ID.
 	Position string `json:"position,omitempty"`
-	// Portable says whether partitions can be read from another process.
+	// Portable says that partitions can be read by other processes: a request with the same tables, Portable and the
+	// partitions as Resume makes the same ones there.
 	Portable bool           `json:"portable,omitempty"`
 	Tables   []ScannedTable `json:"tables"` // in the order of the request
 	Notes    []string       `json:"notes,omitempty"`
@@ -135,8 +152,13 @@ type Scan struct {
 type ScannedTable struct {
 	Partitions []Partition `json:"partitions"` // at least one
 	// Rows is the estimate the division was made with, -1 where there is none.
-	Rows  int64    `json:"rows"`
-	Notes []string `json:"notes,omitempty"`
+	Rows int64 `json:"rows"`
+	// Guarantee is the table's own where it is another than the scan's.
+	Guarantee Guarantee `json:"guarantee,omitempty"`
+	// Reached is the cursor's greatest value in the view, in the source's own text form: the partitions hold no row
+	// beyond it. Without such a row it is TableScan.After.
+	Reached string   `json:"reached,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
 }
 
 // Partition, Cursor and Stage are opaque: only their owner looks inside.
@@ -165,4 +187,7 @@ type ReadResult struct {
 	To   time.Time `json:"to"`
 	// Bytes is how much came from the source.
 	Bytes int64 `json:"bytes"`
+	// Counted is how many rows the source itself counts in the partition, in the very views it was read in; nil where it
+	// did not count. Sources whose scans are chunked count, as no later count sees the same rows.
+	Counted *int64 `json:"counted,omitempty"`
 }

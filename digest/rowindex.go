@@ -24,8 +24,14 @@ type RowIndex struct {
 	bits   []uint64          // one bit set per sample hash: rules out nearly all staged rows
 	found  []int64           // per sample row: staged rows of the same key
 	wanted []int64           // per sample row: how many there must be; 0 where an earlier row counts for it
-	diffs  []Difference
+	diffs  []rowDifference
 	listed map[rowColumn]bool
+	judged []bool // nil: all of them
+}
+
+type rowDifference struct {
+	row int
+	Difference
 }
 
 type rowColumn struct{ row, column int }
@@ -109,12 +115,12 @@ func (x *RowIndex) match(rec arrow.RecordBatch, i int, row int) {
 		if equal(x.sample.Column(col), row, rec.Column(col), i) {
 			continue
 		}
-		if at := (rowColumn{row, col}); !x.listed[at] && len(x.diffs) < maxListed {
+		if at := (rowColumn{row, col}); !x.listed[at] {
 			x.listed[at] = true
-			x.diffs = append(x.diffs, Difference{
+			x.diffs = append(x.diffs, rowDifference{row, Difference{
 				Column: x.sample.ColumnName(col),
 				Text:   "differs from a second reading in the row with " + x.name(row),
-			})
+			}})
 		}
 	}
 }
@@ -122,16 +128,52 @@ func (x *RowIndex) match(rec arrow.RecordBatch, i int, row int) {
 // Differences lists what is wrong, once all staged batches were added; nothing means every
 // sample row was found as it should be.
 func (x *RowIndex) Differences() []Difference {
-	diffs := x.diffs
+	var diffs []Difference
+	for _, d := range x.diffs {
+		if len(diffs) < maxListed && (x.judged == nil || x.judged[d.row]) {
+			diffs = append(diffs, d.Difference)
+		}
+	}
 	for row := range x.found {
 		if len(diffs) >= maxListed {
 			break
+		}
+		if x.judged != nil && !x.judged[row] {
+			continue
 		}
 		if text := x.count(row); text != "" {
 			diffs = append(diffs, Difference{Text: text})
 		}
 	}
 	return diffs
+}
+
+// Keep leaves only those sample rows to be judged that a later sample, of the same columns, holds just as they are:
+// what changed between the two may rightly differ from what was read between them. It returns how many are left.
+func (x *RowIndex) Keep(later arrow.RecordBatch) (int, error) {
+	if err := sameTypes(x.sample.Schema(), later.Schema()); err != nil {
+		return 0, err
+	}
+	every := make([]int, x.sample.Schema().NumFields())
+	for i := range every {
+		every[i] = i
+	}
+	hasher := newRowHasher(x.sample.Schema(), every)
+	still := map[[2]uint64]bool{}
+	h1, h2 := hasher.rows(later)
+	for i := range h1 {
+		still[[2]uint64{h1[i], h2[i]}] = true
+	}
+	x.judged = make([]bool, x.sample.NumRows())
+	left := 0
+	h1, h2 = hasher.rows(x.sample)
+	for i := range h1 {
+		if still[[2]uint64{h1[i], h2[i]}] {
+			x.judged[i] = true
+			left++
+		}
+	}
+	return left, nil
 }
 
 // count says what is wrong with how often a sample row was found.

@@ -3,6 +3,7 @@ package duck
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"regexp"
 	"strings"
@@ -30,6 +31,7 @@ var holder = regexp.MustCompile(`(?:held in|lock is held in) ([^(]*\(PID \d+\))`
 // place. An error it does not know is returned as it is.
 func Classify(place string, err error) error {
 	const full, forbidden = "make room on the disk of ", "let this user write "
+	away := "move " + place + " away, or name another file in destination.duckdb.path"
 	switch {
 	case err == nil:
 		return nil
@@ -39,7 +41,8 @@ func Classify(place string, err error) error {
 		return fault.Wrap(fault.Destination, "duckdb.permission", forbidden+place, err)
 	}
 	var e *Error
-	if !errors.As(err, &e) {
+	var f *fault.Error
+	if errors.As(err, &f) || !errors.As(err, &e) { // it is said already, or DuckDB said nothing
 		return err
 	}
 	has := func(parts ...string) bool {
@@ -60,13 +63,22 @@ func Classify(place string, err error) error {
 			"%s is locked by %s", place, who)
 	case has("No space left", "Disk quota exceeded", "Could not write all bytes", "File too large"):
 		return fault.Wrap(fault.Destination, "duckdb.disk_full", full+place, err)
-	case has("not a valid DuckDB database", "database file is invalid", "checksum", "Corrupt", "corrupt", "Serialization Error", "different version of DuckDB", "version number"):
-		return fault.Wrap(fault.Destination, "duckdb.not_a_database",
-			"move "+place+" away, or name another file in destination.duckdb.path", err)
+	case has("with version number", "different version of DuckDB", "newer version of DuckDB"):
+		return fault.Wrap(fault.Destination, "duckdb.version", "take a newer kitamae, or "+away, inPlace(place, "is of another version of DuckDB", err))
+	case has("not a valid DuckDB database"):
+		return fault.Wrap(fault.Destination, "duckdb.not_a_database", away, inPlace(place, "is no DuckDB file", err))
+	case has("database file is invalid", "checksum", "Corrupt", "corrupt", "Serialization Error", "Could not read enough bytes", "Could not read from file",
+		"replaying WAL", "Failed to load metadata pointer", "Invalid checkpoint"):
+		return fault.Wrap(fault.Destination, "duckdb.damaged", away+"; "+place+".previous, where it is there, is the file before", inPlace(place, "is damaged", err))
 	case has("Permission denied", "Read-only file system"):
 		return fault.Wrap(fault.Destination, "duckdb.permission", forbidden+place, err)
 	case has("Out of Memory Error"):
 		return fault.Wrap(fault.Destination, "duckdb.memory", "raise limits.memory: DuckDB works on 2048 rows at a time, and they must fit", err)
 	}
 	return err
+}
+
+// inPlace says of a file what is the matter with it, before DuckDB's own words.
+func inPlace(place, what string, err error) error {
+	return fmt.Errorf("%s %s, and is left as it is: %w", place, what, err)
 }

@@ -43,6 +43,18 @@ func Wrap(kind Kind, code, hint string, err error) error {
 	return &Error{Kind: kind, Code: code, Hint: hint, err: err}
 }
 
+// Told makes a fault again that another process wrote down.
+func Told(kind Kind, code, hint, message string) *Error {
+	return &Error{Kind: kind, Code: code, Hint: hint, err: errors.New(message)}
+}
+
+// For returns err, which must be a fault, as one of another kind with another hint: what code that serves both ends
+// says of a server is about the end that asked.
+func For(err error, kind Kind, hint string) error {
+	f := From(err)
+	return &Error{Kind: kind, Code: f.Code, Hint: hint, Retry: f.Retry, err: err}
+}
+
 // Again marks the fault as one the engine may retry from the partition's start.
 func (e *Error) Again() *Error {
 	e.Retry = true

@@ -16,8 +16,23 @@ import (
 // strings; binary is base64; dates, times and the rest are strings of [batch.AppendText]'s form; lists are
 // arrays. A null is written as null. It returns how many rows it wrote.
 func WriteNDJSON(w io.Writer, schema *arrow.Schema, rows batch.Stream) (int64, error) {
+	return WriteNDJSONAs(w, schema, rows, nil)
+}
+
+// WriteNDJSONAs is [WriteNDJSON] for a reader who wants some columns otherwise. own is asked for each column of each batch; what it returns
+// appends value i, which is not null, as one JSON value without a line feed. Where it returns nil, or is nil, the column is written as by
+// WriteNDJSON.
+func WriteNDJSONAs(w io.Writer, schema *arrow.Schema, rows batch.Stream, own func(column int, arr arrow.Array) func(dst []byte, i int) []byte) (int64, error) {
 	keys := jsonKeys(schema)
-	return writeRows(w, nil, rows, func(arr arrow.Array, _ int) appender { return jsonAppender(arr) },
+	bind := func(arr arrow.Array, k int) appender {
+		if own != nil {
+			if a := own(k, arr); a != nil {
+				return a
+			}
+		}
+		return jsonAppender(arr)
+	}
+	return writeRows(w, nil, rows, bind,
 		func(dst []byte, cells []cell, i int) []byte {
 			for k := range cells {
 				dst = append(dst, keys[k]...)

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -34,10 +35,38 @@ func (r *resolver) take(s *Selection) {
 			}
 		}
 		s.Scan.Columns = append(s.Scan.Columns, col)
+		s.Names = append(s.Names, s.named(col.Name))
 	}
+	r.twice(s)
 	if len(s.Scan.Columns) == 0 && len(s.Table.Columns) > 0 {
 		last := s.rules[len(s.rules)-1]
 		r.problems.Add(last.At, conf.Join(last.Path, "columns"), "leaves no column of %s", s.Table.Ref())
+	}
+}
+
+// named is a column's name at the destination.
+func (s *Selection) named(column string) string {
+	return cmp.Or(s.Settings.Columns.Rename[column], column)
+}
+
+// twice reports columns that a rename gives the name of another.
+func (r *resolver) twice(s *Selection) {
+	taken := map[string]string{}
+	for i, name := range s.Names {
+		from := s.Scan.Columns[i].Name
+		other, twice := taken[name]
+		taken[name] = from
+		if !twice {
+			continue
+		}
+		renamed := from
+		if name == from {
+			renamed = other
+		}
+		at, path := r.place(s.rules, func(rule Rule) string {
+			return conf.Join(conf.Join(conf.Join(rule.Path, "columns"), "rename"), renamed)
+		})
+		r.problems.Add(at, path, "%s and %s of %s would both be %s at the destination", other, from, s.Table.Ref(), name)
 	}
 }
 
@@ -96,6 +125,7 @@ func (r Rule) names(each func(path, name string)) {
 		{conf.Join(columns, "drop"), r.Settings.Columns.Drop},
 		{conf.Join(columns, "include"), r.Settings.Columns.Include},
 		{conf.Join(r.Path, "key"), r.Settings.Key},
+		{conf.Join(r.Path, "cluster"), r.Settings.Cluster},
 	}
 	for _, l := range lists {
 		for i, name := range l.names {
@@ -104,6 +134,15 @@ func (r Rule) names(each func(path, name string)) {
 	}
 	for _, name := range sortedKeys(r.Settings.Columns.Types) {
 		each(conf.Join(conf.Join(columns, "types"), name), name)
+	}
+	for _, name := range sortedKeys(r.Settings.Columns.Rename) {
+		each(conf.Join(conf.Join(columns, "rename"), name), name)
+	}
+	if r.Settings.Cursor != "" {
+		each(conf.Join(r.Path, "cursor"), r.Settings.Cursor)
+	}
+	if column, _ := r.Settings.partition(); column != "" {
+		each(conf.Join(r.Path, "partition"), column)
 	}
 }
 

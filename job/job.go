@@ -7,6 +7,7 @@ import (
 
 	"github.com/kitamae/kitamae/conf"
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/notify"
 )
 
 // Job is one config, checked as far as it can be without reaching either end.
@@ -20,6 +21,16 @@ type Job struct {
 	Timezone string `json:"timezone"`
 	// Verify is what is compared before a table is published, where its rule says nothing else.
 	Verify Verify `json:"verify"`
+	// State is where ledger, cursors and lease are kept: a bucket's address or a folder; "" is the folder .kitamae beside the file.
+	State string `json:"state,omitempty"`
+	// Schedule is when runs start, "" for never: cron's five fields, and a zone where it is not Timezone.
+	Schedule string `json:"schedule,omitempty"`
+	// Notify is who is told how runs end.
+	Notify notify.Spec `json:"notify"`
+	// Telemetry is where traces and metrics of runs go.
+	Telemetry Telemetry `json:"telemetry"`
+	// Deploy is how the config runs in a cloud.
+	Deploy Deploy `json:"deploy"`
 	// File is the config's path as it was given, Dir the folder that relative paths start from.
 	File string `json:"file"`
 	Dir  string `json:"dir"`
@@ -40,8 +51,20 @@ type End struct {
 type Limits struct {
 	// Connections is how many connections may read data from the source at once. One more is opened for control.
 	Connections int `yaml:"connections" json:"connections" conf:"min=1,max=64"`
+	// Retries is how often a table whose reading failed by a fault that may pass, such as a lost connection, is read again within a run: after 15 seconds, then after twice as long each time, at most two minutes.
+	Retries int `yaml:"retries" json:"retries" conf:"min=0,max=20"`
 	// Memory is about how much the process may use, at least 64MiB. Left out, it is half of what the container or machine has, at most 1GiB.
 	Memory conf.Bytes `yaml:"memory" json:"memory" conf:"min=64MiB"`
+	// CostPerRun is how much one run may be billed by the destination, as in 1 USD: a run whose plan costs more ends before it reads anything, and a query of `kitamae query` that would be billed more is not asked. Left out, there is no limit.
+	CostPerRun conf.Money `yaml:"cost_per_run" json:"cost_per_run,omitempty" conf:"min=0.000001 USD"`
+}
+
+// Telemetry is an OpenTelemetry collector, or what speaks as one.
+type Telemetry struct {
+	// Endpoint is its address for OTLP over HTTP, to which /v1/traces and /v1/metrics are added. Left out, OpenTelemetry's own variables say (OTEL_EXPORTER_OTLP_ENDPOINT and so on); without them nothing is sent.
+	Endpoint string `yaml:"endpoint" json:"endpoint,omitempty"`
+	// Headers go with every request, by their names. A key of the receiver's is a secret reference, such as secret:env:OTLP_KEY.
+	Headers map[string]conf.Secret `yaml:"headers" json:"headers,omitempty"`
 }
 
 // Rule is one line below `tables:`.
@@ -60,13 +83,25 @@ type Settings struct {
 	// Columns says which columns to take, and how.
 	Columns Columns `yaml:"columns" json:"columns"`
 	// Where is a condition in the source's SQL: only rows that meet it are taken.
-	Where string `yaml:"where" json:"where,omitempty"`
+	Where conf.Filled `yaml:"where" json:"where,omitempty"`
 	// Name is the table's name at the destination. Left out, it is the name at the source, and schema_name outside the default schema. Only a rule for one table can have it.
 	Name string `yaml:"name" json:"name,omitempty"`
 	// Key is the column, or the list of columns, that identify a row. Left out, it is the primary key.
 	Key []string `yaml:"key" json:"key,omitempty"`
-	// Mode is how a run changes the table. `replace`, the default, publishes it whole in place of the one before.
-	Mode connector.Mode `yaml:"mode" json:"mode,omitempty" conf:"enum=replace"`
+	// Mode is how a run changes the table. `replace`, the default, publishes it whole in place of the one before. `append` adds rows to those that are there: the ones beyond `cursor`, those that meet `where`, or all of them as a `snapshot`. `merge` puts rows in place of those with the same key and adds the others. `overwrite` puts rows in place of the partitions they fall in. Not every destination has every mode.
+	Mode connector.Mode `yaml:"mode" json:"mode,omitempty" conf:"enum=replace|append|merge|overwrite"`
+	// Cursor is a column whose values only grow, such as a numbered key or the time of the last change: a run takes the rows beyond the greatest value of the run before. Rows where it is null are not taken. It is for the modes append and merge.
+	Cursor string `yaml:"cursor" json:"cursor,omitempty"`
+	// Append says that mode append takes every row in every run, and keeps them all: the columns `_kitamae_run` and `_kitamae_read_at` tell the runs apart.
+	Append string `yaml:"append" json:"append,omitempty" conf:"enum=snapshot"`
+	// Partition divides the table at the destination by a date or timestamp column: `column/hour`, `/day`, `/month` or `/year`; a column alone means day.
+	Partition string `yaml:"partition" json:"partition,omitempty"`
+	// Cluster lists the columns by which rows lie together within a partition at the destination.
+	Cluster []string `yaml:"cluster" json:"cluster,omitempty"`
+	// ExpireDays is after how many days a partition goes away at the destination, with the rows in it. Left out, a new table's stay for ever and a table that is there keeps what it has.
+	ExpireDays int `yaml:"expire_days" json:"expire_days,omitempty" conf:"min=0"`
+	// Retries is how often the table is read again within a run after a fault that may pass. Left out, it is limits.retries.
+	Retries *int `yaml:"retries" json:"retries,omitempty" conf:"min=0,max=20"`
 	// Verify is what is compared before the table is published: `none`, `aggregates` or `full`. Left out, it is the top-level `verify`.
 	Verify Verify `yaml:"verify" json:"verify,omitempty" conf:"enum=none|aggregates|full"`
 }
@@ -81,6 +116,8 @@ type Columns struct {
 	Include []string `yaml:"include" json:"include,omitempty"`
 	// Types gives a column another type: `boolean` for an integer column of zeros and ones, `text` for the source's text form of any column.
 	Types map[string]ColumnType `yaml:"types" json:"types,omitempty" conf:"enum=boolean|text"`
+	// Rename gives columns another name at the destination, by their name at the source. Everything else here names columns as the source does.
+	Rename map[string]string `yaml:"rename" json:"rename,omitempty"`
 }
 
 // ColumnType is a type a config may give to a column.
@@ -127,5 +164,5 @@ func (j *Job) Settings() []Setting {
 }
 
 func emptyDefault(value string) bool {
-	return value == "" || value == "0" || value == "false" || value == "0s"
+	return value == "" || value == "0" || value == "false" || value == "0s" || value == conf.Money(0).String()
 }

@@ -19,10 +19,17 @@ type Selection struct {
 	Settings Settings `json:"settings"`
 	// Scan asks the source for the table.
 	Scan connector.TableScan `json:"scan"`
-	// Name is the wanted name at the destination.
-	Name string `json:"name"`
+	// Name is the wanted name at the destination, Names those of Scan.Columns.
+	Name  string   `json:"name"`
+	Names []string `json:"names"`
+	// Key is the columns that identify a row, by their names at the destination; empty where they are not all taken.
+	Key []string `json:"key,omitempty"`
+	// Layout has the names at the destination, too.
+	Layout connector.Layout `json:"layout,omitzero"`
 	// Verify is the table's level of verification.
 	Verify Verify `json:"verify"`
+	// Retries is how often the table is read again within a run.
+	Retries int `json:"retries"`
 	// LeftOut are columns that look like credentials and that no rule names.
 	LeftOut []string `json:"left_out,omitempty"`
 
@@ -33,8 +40,8 @@ type Selection struct {
 // in Discover's order, or a fault with every problem.
 //
 // All rules that match a table combine: "*" first, then the other globs in the order of
-// the file, then the table's exact name. A later rule wins: its where, name, key, mode,
-// verify and columns.only replace those before; columns.drop, include and types add to
+// the file, then the table's exact name. A later rule wins: its where, name, key, mode, cursor, append,
+// partition, cluster, expire_days, verify and columns.only replace those before; columns.drop, include, types and rename add to
 // them, where a column's last mention counts (a later only takes back an earlier drop).
 // The last matching rule says whether the table is skipped. A table no rule matches is not
 // taken; without any rules every table is. Views are taken only by their exact name.
@@ -126,6 +133,18 @@ func (r Rule) matches(t connector.Table) bool {
 	return ok && err == nil
 }
 
+// Matches says whether pattern, a table's Ref or a glob as in `tables:`, is about t.
+func Matches(pattern string, t connector.Table) bool { return Rule{Pattern: pattern}.matches(t) }
+
+// Where is the condition that Resolve gives a table.
+func (j *Job) Where(t connector.Table) (where conf.Filled) {
+	r := resolver{rules: byPrecedence(j.Tables)}
+	for _, rule := range r.matching(t) {
+		where = cmp.Or(rule.Settings.Where, where)
+	}
+	return where
+}
+
 func (r *resolver) matching(t connector.Table) []Rule {
 	var out []Rule
 	for _, rule := range r.rules {
@@ -160,6 +179,7 @@ func (r *resolver) selection(t connector.Table, rules []Rule) Selection {
 		s.Name = t.Schema + "_" + t.Name
 	}
 	s.Verify = cmp.Or(s.Settings.Verify, r.job.Verify, VerifyAggregates)
+	s.Retries = *cmp.Or(s.Settings.Retries, &r.job.Limits.Retries)
 	s.Settings.Mode = cmp.Or(s.Settings.Mode, connector.Replace)
 	s.Scan = connector.TableScan{Table: t, Where: s.Settings.Where}
 	r.take(&s)
@@ -172,20 +192,32 @@ func (r *resolver) selection(t connector.Table, rules []Rule) Selection {
 			}
 		}
 	}
+	s.Key = s.keyTaken()
+	r.mode(&s)
+	r.layout(&s)
 	return s
 }
 
 // merge refines a by b.
 func merge(a, b Settings) Settings {
 	out := Settings{
-		Where:  cmp.Or(b.Where, a.Where),
-		Name:   cmp.Or(b.Name, a.Name),
-		Mode:   cmp.Or(b.Mode, a.Mode),
-		Verify: cmp.Or(b.Verify, a.Verify),
-		Key:    a.Key,
+		Where:      cmp.Or(b.Where, a.Where),
+		Name:       cmp.Or(b.Name, a.Name),
+		Mode:       cmp.Or(b.Mode, a.Mode),
+		Cursor:     cmp.Or(b.Cursor, a.Cursor),
+		Append:     cmp.Or(b.Append, a.Append),
+		Partition:  cmp.Or(b.Partition, a.Partition),
+		Verify:     cmp.Or(b.Verify, a.Verify),
+		ExpireDays: cmp.Or(b.ExpireDays, a.ExpireDays),
+		Key:        a.Key,
+		Cluster:    a.Cluster,
+		Retries:    cmp.Or(b.Retries, a.Retries),
 	}
 	if len(b.Key) > 0 {
 		out.Key = b.Key
+	}
+	if len(b.Cluster) > 0 {
+		out.Cluster = b.Cluster
 	}
 	x, y := a.Columns, b.Columns
 	c := Columns{Only: x.Only, Include: append(slices.Clone(x.Include), y.Include...)}
@@ -199,12 +231,19 @@ func merge(a, b Settings) Settings {
 		}
 	}
 	c.Drop = append(c.Drop, y.Drop...)
-	if len(x.Types)+len(y.Types) > 0 {
-		c.Types = map[string]ColumnType{}
-		maps.Copy(c.Types, x.Types)
-		maps.Copy(c.Types, y.Types)
-	}
+	c.Types, c.Rename = both(x.Types, y.Types), both(x.Rename, y.Rename)
 	out.Columns = c
+	return out
+}
+
+// both is the entries of a and b, where b wins.
+func both[V any](a, b map[string]V) map[string]V {
+	if len(a)+len(b) == 0 {
+		return nil
+	}
+	out := map[string]V{}
+	maps.Copy(out, a)
+	maps.Copy(out, b)
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kitamae/kitamae/batch"
@@ -53,6 +54,17 @@ func sample(t *testing.T) []connector.Table {
 	}
 }
 
+// measures is a table without a key.
+func measures(t *testing.T) connector.Table {
+	t.Helper()
+	m := table(t, "m: d "+arrow.FixedWidthTypes.Date32.String()+", at timestamp[us], f "+arrow.PrimitiveTypes.Float64.String())
+	m.Key = nil
+	for i := range m.Columns {
+		m.Columns[i].Native = []string{"date32", "timestamp", "double"}[i]
+	}
+	return m
+}
+
 // rule makes a rule in the given line.
 func rule(line int, pattern string, s Settings) Rule {
 	return Rule{Pattern: pattern, Settings: s, At: conf.Place{File: "k.yml", Line: line, Column: 3}, Path: conf.Join("tables", pattern)}
@@ -79,7 +91,7 @@ func show(s Selection) string {
 		out += " left out " + strings.Join(s.LeftOut, ", ")
 	}
 	if s.Scan.Where != "" {
-		out += " where " + s.Scan.Where
+		out += " where " + s.Scan.Where.Reveal()
 	}
 	if len(s.Scan.Key) > 0 {
 		out += " key " + strings.Join(s.Scan.Key, ", ")
@@ -189,12 +201,42 @@ func TestResolveProblems(t *testing.T) {
 		{"nothing left", []Rule{rule(4, "tmp_a", Settings{Columns: Columns{Drop: []string{"id", "x"}}})}, "k.yml:4:3: tables.tmp_a.columns: leaves no column of tmp_a"},
 		{"key left out", []Rule{rule(4, "users", Settings{Key: []string{"email"}, Columns: Columns{Drop: []string{"email"}}})},
 			"k.yml:4:3: tables.users.key[0]: email identifies the rows of users, but the columns taken leave it out"},
+		{"append without anything new", []Rule{rule(4, "users", Settings{Mode: connector.Append})},
+			"k.yml:4:3: tables.users.mode: each run would add every row of users again: name a cursor (a column that only grows), a where that meets only new rows, or say append: snapshot to keep each run's rows apart"},
+		{"a cursor without append", []Rule{rule(4, "users", Settings{Cursor: "id"})},
+			"k.yml:4:3: tables.users.cursor: mode replace takes users without a cursor: say mode: append or merge, or remove this line"},
+		{"append without append", []Rule{rule(4, "users", Settings{Append: Snapshot})},
+			"k.yml:4:3: tables.users.append: mode of users is replace: say mode: append, or remove this line"},
+		{"a snapshot of new rows", []Rule{rule(4, "users", Settings{Mode: connector.Append, Cursor: "id", Append: Snapshot})},
+			"k.yml:4:3: tables.users.append: a snapshot is all rows of users, a cursor the new ones only: remove one of the two"},
+		{"no such cursor", []Rule{rule(4, "users", Settings{Mode: connector.Append, Cursor: "ident"})},
+			"k.yml:4:3: tables.users.cursor: ident: users has no such column"},
+		{"a cursor one table of a glob lacks", []Rule{rule(4, "{users,orders}", Settings{Mode: connector.Append, Cursor: "user_id"})},
+			"k.yml:4:3: tables.\"{users,orders}\".cursor: users has no column user_id"},
+		{"a cursor without order", []Rule{rule(4, "m", Settings{Mode: connector.Append, Cursor: "f"})},
+			"k.yml:4:3: tables.m.cursor: m.f is double: a cursor is a whole number, a decimal, a date, a timestamp or text"},
+		{"merge without a key", []Rule{rule(4, "m", Settings{Mode: connector.Merge})},
+			"k.yml:4:3: tables.m.mode: merge finds rows by their key, and none is known of m: name one with key, and take its columns"},
+		{"overwrite of what", []Rule{rule(4, "m", Settings{Mode: connector.Overwrite})},
+			"k.yml:4:3: tables.m.mode: overwrite puts partitions of m in place of others: say which with partition: column/day"},
+		{"a partition that is no time", []Rule{rule(4, "users", Settings{Partition: "id/day"})},
+			"k.yml:4:3: tables.users.partition: users.id is int64: it can't be divided by the day"},
+		{"a day in hours", []Rule{rule(4, "m", Settings{Partition: "d/hour"})},
+			"k.yml:4:3: tables.m.partition: m.d is date32: it can't be divided by the hour"},
+		{"expiry of what", []Rule{rule(4, "m", Settings{ExpireDays: 30})},
+			"k.yml:4:3: tables.m.expire_days: m has no partitions to go away: name a column with partition, or remove this line"},
+		{"a partition left out", []Rule{rule(4, "m", Settings{Partition: "d", Columns: Columns{Drop: []string{"d"}}})},
+			"k.yml:4:3: tables.m.partition: d arranges the rows of m, but the columns taken leave it out"},
+		{"two columns of one name", []Rule{rule(4, "users", Settings{Columns: Columns{Rename: map[string]string{"email": "name"}}})},
+			"k.yml:4:3: tables.users.columns.rename.email: name and email of users would both be name at the destination"},
+		{"a rename of nothing", []Rule{rule(4, "users", Settings{Columns: Columns{Rename: map[string]string{"emial": "e"}}})},
+			"k.yml:4:3: tables.users.columns.rename.emial: emial: users has no such column (did you mean email?)"},
 		{"all at once", []Rule{rule(4, "usres", Settings{}), rule(5, "tmp_a", Settings{Key: []string{"z"}})},
 			"k.yml:4:3: tables.usres: app on db1 has no such table (did you mean users?)\nk.yml:5:3: tables.tmp_a.key[0]: z: tmp_a has no such column (did you mean x?)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			j := Job{File: "k.yml", Source: End{Place: "app on db1"}, Tables: tc.rules}
-			_, err := j.Resolve(sample(t))
+			_, err := j.Resolve(append(sample(t), measures(t)))
 			if err == nil {
 				t.Fatalf("no error, want %q", tc.want)
 			}
@@ -247,7 +289,60 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			j := Job{Tables: []Rule{tc.rule}}
-			if got := j.Check().Error(); got != tc.want {
+			if got := j.Check(connector.Caps{}, connector.Caps{}).Error(); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestRenamed follows a column's new name into the key and the layout.
+func TestRenamed(t *testing.T) {
+	j := Job{Tables: []Rule{
+		rule(1, "*", Settings{Columns: Columns{Rename: map[string]string{"d": "day", "f": "x"}}}),
+		rule(2, "m", Settings{
+			Mode: connector.Append, Cursor: "at", Key: []string{"d"}, Partition: "d/month", Cluster: []string{"at", "f"}, ExpireDays: 400,
+			Columns: Columns{Rename: map[string]string{"f": "value"}},
+		}),
+	}}
+	got, err := j.Resolve([]connector.Table{measures(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := got[0]
+	if diff := cmp.Diff([]string{"day", "at", "value"}, s.Names); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"day"}, s.Key); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(connector.Layout{Partition: "day", Unit: "month", Cluster: []string{"at", "value"}, ExpireDays: 400}, s.Layout); diff != "" {
+		t.Error(diff)
+	}
+	if s.Scan.Cursor != "at" || s.Scan.Columns[0].Name != "d" {
+		t.Errorf("the source is asked for %+v", s.Scan)
+	}
+}
+
+// TestCheckAbilities wants what a destination can't do told before anything is read.
+func TestCheckAbilities(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		set  Settings
+		caps connector.Caps
+		want string
+	}{
+		{"has it", Settings{Mode: connector.Append, Partition: "a/hour", Cluster: []string{"a"}}, connector.Caps{Append: true, Layout: true}, ""},
+		{"no such mode", Settings{Mode: connector.Merge}, connector.Caps{Append: true}, "k.yml:1:3: tables.t.mode: duckdb has no mode merge, only replace, append"},
+		{"no partitions", Settings{Partition: "a"}, connector.Caps{}, "k.yml:1:3: tables.t.partition: duckdb does not partition tables: remove this line"},
+		{"no clusters", Settings{Cluster: []string{"a"}}, connector.Caps{}, "k.yml:1:3: tables.t.cluster: duckdb does not cluster tables: remove this line"},
+		{"nothing goes away", Settings{ExpireDays: 3}, connector.Caps{}, "k.yml:1:3: tables.t.expire_days: duckdb does not partition tables: remove this line"},
+		{"no such unit", Settings{Partition: "a/dya"}, connector.Caps{Layout: true},
+			`k.yml:1:3: tables.t.partition: want column/unit with a unit of hour, day, month, year, got "dya" (did you mean day?)`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			j := Job{Destination: End{Use: "duckdb"}, Tables: []Rule{rule(1, "t", tc.set)}}
+			if got := j.Check(connector.Caps{}, tc.caps).Error(); got != tc.want {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/state"
 )
 
 // abortWithin bounds the clean-up of an interrupted run.
@@ -20,31 +21,51 @@ const abortWithin = 10 * time.Second
 // Drive moves the job's tables: plan, move, publish, remember. It returns a report
 // whenever a run began, also beside an error. Only one run of a job lives at a time.
 func Drive(ctx context.Context, req Request) (*Report, error) {
+	req.clock = newClock(req.Now)
 	r := &Report{
-		ID: newID(), Version: req.Version, Started: now(), Config: req.Job.File,
-		Source: req.Job.Source.Place, Destination: req.Job.Destination.Place, Status: StatusFailed,
+		ID: newID(req.clock.wall), Version: req.Version, Started: req.clock.wall, Config: req.Job.File,
+		Source: req.Job.Source.Place, Destination: req.Job.Destination.Place, Status: StatusFailed, Only: req.Only,
 	}
-	release, err := req.State.Lease(holder(r))
+	if req.Occasion != "" {
+		r.ID = req.Occasion + "-1" // until the lease allows to ask which
+	}
+	lease, err := req.State.Lease(ctx, holder(r))
+	if err != nil {
+		return nil, underWay(err, req.Occasion)
+	}
+	defer lease.Release()
+	if req.Occasion != "" {
+		r.ID, err = attempt(ctx, req)
+	} else {
+		r.ID, err = lateID(ctx, req.State, r.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	err = drive(ctx, req, r)
-	r.Ended = now()
+	ctx, stop := lease.Guard(ctx)
+	defer stop()
+	req.persist = true
+	ctx, ended := req.follow(ctx, Piece{Kind: PieceRun, Run: r.ID, Task: -1})
+	err = drive(ctx, req, lease, r)
+	if cause := context.Cause(ctx); err != nil && fault.HasCode(cause, "run.lease_lost") {
+		err = cause
+	}
+	r.Ended = req.clock.now()
 	if err != nil {
 		r.Error = failureOf(err)
 		if ctx.Err() != nil {
 			r.Status = StatusInterrupted
 		}
 	}
+	ended(Done{Rows: r.Rows(), Bytes: r.bytes(), Status: r.Status, Err: err})
 	// the record is written even when the run was interrupted
 	if keepErr := keep(context.WithoutCancel(ctx), req.State, r); keepErr != nil {
-		err = errors.Join(err, keepErr)
+		return r, errors.Join(err, keepErr)
 	}
-	return r, err
+	return r, errors.Join(err, forgetBegun(context.WithoutCancel(ctx), req.State, r))
 }
 
-func drive(ctx context.Context, req Request, r *Report) (err error) {
+func drive(ctx context.Context, req Request, lease *state.Lease, r *Report) (err error) {
 	s, err := Open(ctx, req)
 	if err != nil {
 		return err
@@ -58,15 +79,43 @@ func drive(ctx context.Context, req Request, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.allowed(p); err != nil {
+		return err
+	}
 	s.observe(Event{Kind: Planned, Plan: p})
-	tables, err := s.move(ctx, p, r)
+	r.Notes = append(r.Notes, p.Notes...)
+	old, err := s.takeUp(ctx, p, r)
+	if err != nil {
+		return err
+	}
+	if old != nil { // one run in two processes: the destinations know its stages by its ID
+		r.ID, r.Resumed = old.Run, true
+	}
+	if err := s.begin(ctx, r); err != nil {
+		return err
+	}
+	tables, err := s.move(ctx, p, r, old)
 	if err != nil {
 		r.tables(p, tables)
-		return errors.Join(err, s.abort(ctx, tables))
+		return errors.Join(err, s.interrupted(ctx, err, tables))
 	}
-	err = s.publish(ctx, p, tables, r)
+	err = s.publish(ctx, lease, p, tables, r)
 	r.tables(p, tables)
 	return errors.Join(err, r.verdict(tables))
+}
+
+// interrupted keeps what a chunked run has staged, for the next one to go on with, or removes it where that can't be.
+func (s *Session) interrupted(ctx context.Context, why error, tables []*moving) error {
+	if s.shared {
+		return nil // another process goes on
+	}
+	kind := fault.From(why).Kind
+	if !s.diary.worth() || ctx.Err() == nil && kind != fault.Source && kind != fault.Interrupted {
+		return errors.Join(s.abort(ctx, tables), forgetProgress(context.WithoutCancel(ctx), s.req.State))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
+	defer cancel()
+	return s.diary.flush(ctx)
 }
 
 // abort removes what the run staged. The context may be over already.
@@ -85,12 +134,20 @@ func (s *Session) abort(ctx context.Context, tables []*moving) error {
 	return errors.Join(errs...)
 }
 
+// discard is abort, unless the run goes on in other processes: whoever ends it as failed cleans up.
+func (s *Session) discard(ctx context.Context, tables []*moving) error {
+	if s.shared {
+		return nil
+	}
+	return s.abort(ctx, tables)
+}
+
 // intentKey holds the commit under way: it is there from before the first visible change until the
 // ledger knows the end.
 const intentKey = "commit.json"
 
 // publish commits the tables that arrived whole.
-func (s *Session) publish(ctx context.Context, p *Plan, tables []*moving, r *Report) error {
+func (s *Session) publish(ctx context.Context, lease *state.Lease, p *Plan, tables []*moving, r *Report) error {
 	req := connector.CommitRequest{Run: connector.RunRecord{
 		ID: r.ID, Started: r.Started, Version: r.Version, Source: r.Source, Stale: p.Stale,
 	}}
@@ -102,40 +159,86 @@ func (s *Session) publish(ctx context.Context, p *Plan, tables []*moving, r *Rep
 			held = append(held, t)
 		}
 	}
-	if len(held) > 0 && r.Guarantee == connector.Database {
-		r.Notes = append(r.Notes, "tables were held back: what is visible no longer is one state of the whole database")
-		r.Guarantee = connector.PerTable
+	if len(held) > 0 {
+		r.lessThanAll("tables were held back")
 	}
+	r.leaveRest(p)
 	for _, t := range whole {
-		t.evident.Guarantee = r.Guarantee
+		t.evident.Guarantee = t.guarantee(r.Guarantee)
 		t.evident.Notes = append(t.evident.Notes, changedNotes(t)...)
-		req.Tables = append(req.Tables, connector.CommitTable{Stage: t.stage, Plan: t.plan.Target, Receipts: t.receipts, Evidence: t.evident})
+		req.Tables = append(req.Tables, connector.CommitTable{Stage: t.stage, Plan: t.plan.Target, Receipts: t.receipts, Evidence: t.evident, Reached: t.reached()})
+	}
+	if len(whole) == 0 && s.diary.worth() && passing(held) { // the next run goes on where the source broke down
+		return s.diary.flush(context.WithoutCancel(ctx))
 	}
 	if err := s.abort(ctx, held); err != nil {
 		return err
 	}
 	if len(whole) == 0 {
-		return nil
+		return forgetProgress(context.WithoutCancel(ctx), s.req.State)
 	}
 	if err := ctx.Err(); err != nil {
-		return errors.Join(err, s.abort(ctx, whole))
+		return errors.Join(err, s.interrupted(ctx, err, whole))
 	}
 	if err := s.intend(ctx, req); err != nil {
-		return errors.Join(err, s.abort(ctx, whole))
+		return errors.Join(err, s.discard(ctx, whole))
+	}
+	// Asked after the intent is written down: whoever takes over from now on finds it, and settles it with the destination.
+	if err := lease.Check(ctx); err != nil {
+		return errors.Join(err, s.forgetIntent(context.WithoutCancel(ctx)), s.discard(ctx, whole))
 	}
 	// from here on an interruption waits for the commit: it is short, and half is worse than late
 	commitCtx := context.WithoutCancel(ctx)
-	outcomes, err := s.dst.Commit(commitCtx, req)
+	within, ended := s.follow(commitCtx, Piece{Kind: PieceCommit, Run: r.ID, Task: -1})
+	var outcomes []connector.Outcome
+	err := s.persist(ctx, func() (err error) { // which stops asking when it is interrupted
+		outcomes, err = s.dst.Commit(within, req)
+		return err
+	})
+	ended(Done{Err: err})
 	if err != nil {
-		return errors.Join(fmt.Errorf("commit: %w", asDestination(err)), s.abort(ctx, whole))
+		return errors.Join(fmt.Errorf("commit: %w", asDestination(err)), s.discard(ctx, whole))
 	}
 	for i, o := range outcomes {
+		whole[i].told = o.Notes
 		if !o.Published {
-			whole[i].fail(fault.New(fault.Destination, "destination.not_published", "run again", "table %s: %s", whole[i].plan.Target.Name, o.Why))
+			whole[i].fail(fault.New(fault.Destination, "destination.not_published", "settle what stands in the way, then run again",
+				"table %s: %s", whole[i].plan.Target.Name, o.Why))
+			r.lessThanAll("tables were held back")
 		}
 	}
+	for _, t := range whole {
+		t.evident.Guarantee = t.guarantee(r.Guarantee)
+	}
 	s.observe(Event{Kind: Published})
+	if s.published != nil {
+		if err := s.published(commitCtx); err != nil {
+			return err
+		}
+	}
+	// in this order: as long as the intent is there, the next run looks for its end first
+	if err := forgetProgress(commitCtx, s.req.State); err != nil {
+		return err
+	}
 	return s.forgetIntent(commitCtx)
+}
+
+// lessThanAll lowers the guarantee, as tables stay as they were while others are published; why says which.
+func (r *Report) lessThanAll(why string) {
+	if r.Guarantee == connector.Database {
+		r.Notes = append(r.Notes, why+": what is visible no longer is one state of the whole database")
+		r.Guarantee = connector.PerTable
+	}
+}
+
+// passing says whether all tables failed by faults of the source that may pass.
+func passing(tables []*moving) bool {
+	for _, t := range tables {
+		if !fault.Retryable(t.failed()) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Session) intend(ctx context.Context, req connector.CommitRequest) error {
@@ -143,43 +246,66 @@ func (s *Session) intend(ctx context.Context, req connector.CommitRequest) error
 	if err != nil {
 		return fmt.Errorf("write down the commit: %w", err)
 	}
-	_, version, err := s.req.State.Get(intentKey)
+	_, version, err := s.req.State.Get(ctx, intentKey)
 	if err != nil {
 		return err
 	}
-	return s.req.State.Put(ctx, intentKey, value, version)
+	s.intent, err = s.req.State.Put(ctx, intentKey, value, version)
+	return err
 }
 
+// forgetIntent removes the intent this session wrote or found. One that somebody else wrote meanwhile stays.
 func (s *Session) forgetIntent(ctx context.Context) error {
-	_, version, err := s.req.State.Get(intentKey)
-	if err != nil || version == "" {
-		return err
+	_, err := s.req.State.Put(ctx, intentKey, nil, s.intent)
+	if errors.Is(err, state.ErrConflict) {
+		return nil
 	}
-	return s.req.State.Put(ctx, intentKey, nil, version)
+	return err
 }
 
 // recover finishes, or gives up, the commit an earlier process did not live to finish. It
 // returns a line for the report.
 func (s *Session) recover(ctx context.Context) (string, error) {
-	value, _, err := s.req.State.Get(intentKey)
+	value, version, err := s.req.State.Get(ctx, intentKey)
 	if err != nil || value == nil {
 		return "", err
 	}
+	s.intent = version
 	var req connector.CommitRequest
 	if err := json.Unmarshal(value, &req); err != nil {
 		return "", fault.Wrap(fault.Internal, "state.intent", "remove "+intentKey+" from the state folder and run again", err)
 	}
-	found, err := s.dst.Recover(ctx, req)
+	var found connector.Recovery
+	err = s.persist(ctx, func() (err error) {
+		found, err = s.dst.Recover(ctx, req)
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("recover run %s: %w", req.Run.ID, err)
 	}
 	line := fmt.Sprintf("run %s was cut off after publishing; its tables stand", req.Run.ID)
 	switch found {
+	case connector.Done:
+		s.recovered = &req
 	case connector.CommitAgain:
-		if _, err := s.dst.Commit(ctx, req); err != nil {
+		var outcomes []connector.Outcome
+		err := s.persist(ctx, func() (err error) {
+			outcomes, err = s.dst.Commit(ctx, req)
+			return err
+		})
+		if err != nil {
 			return "", fmt.Errorf("commit run %s again: %w", req.Run.ID, err)
 		}
+		s.recovered = published(req, outcomes)
 		line = fmt.Sprintf("run %s was cut off before publishing; its tables are published now", req.Run.ID)
+		for i, o := range outcomes {
+			for _, note := range o.Notes {
+				line += fmt.Sprintf("; %s: %s", req.Tables[i].Plan.Name, note)
+			}
+			if !o.Published {
+				line += fmt.Sprintf("; not %s: %s", req.Tables[i].Plan.Name, o.Why)
+			}
+		}
 	case connector.ReadAgain:
 		for _, t := range req.Tables {
 			if err := s.dst.Abort(ctx, t.Stage); err != nil {
@@ -188,14 +314,17 @@ func (s *Session) recover(ctx context.Context) (string, error) {
 		}
 		line = fmt.Sprintf("run %s was cut off before publishing; its tables are read again", req.Run.ID)
 	}
+	if err := forgetProgress(ctx, s.req.State); err != nil { // it told of the same run
+		return "", err
+	}
 	return line, s.forgetIntent(ctx)
 }
 
 // newID is a run's name: when it began, and four random digits. It sorts by time.
-func newID() string {
+func newID(begin time.Time) string {
 	var b [2]byte
 	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails
-	return now().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:])
+	return begin.Format(stampFormat) + "-" + hex.EncodeToString(b[:])
 }
 
 func holder(r *Report) string {

@@ -152,7 +152,7 @@ func TestDrivePublishesVerified(t *testing.T) {
 	if n := h.ask(t, "select sum(rows)::bigint from _kitamae.tables"); n != bigRows+3 {
 		t.Errorf("the metadata says %d rows", n)
 	}
-	reports, err := run.Ledger(h.request(t, "").State, 0)
+	reports, err := run.Ledger(t.Context(), h.request(t, "").State, 0)
 	if err != nil || len(reports) != 1 || reports[0].ID != r.ID {
 		t.Errorf("ledger: %v, %v", reports, err)
 	}
@@ -214,11 +214,11 @@ func (h *house) nothingVisible(t *testing.T) {
 func TestOneRunAtATime(t *testing.T) {
 	h := newHouse(t)
 	req := h.request(t, "")
-	release, err := req.State.Lease("somebody else")
+	lease, err := req.State.Lease(t.Context(), "somebody else")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
+	defer lease.Release()
 	if _, err := run.Drive(t.Context(), req); !fault.HasCode(err, "run.busy") || !strings.Contains(err.Error(), "somebody else") {
 		t.Errorf("second run: %v", err)
 	}

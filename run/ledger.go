@@ -15,20 +15,24 @@ import (
 const ledgerPrefix = "runs/"
 
 // keep writes the report into the ledger.
-func keep(ctx context.Context, st *state.Dir, r *Report) error {
+func keep(ctx context.Context, st state.Store, r *Report) error {
 	value, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
-	if err := st.Put(ctx, ledgerPrefix+r.ID+".json", value, ""); err != nil {
+	_, version, err := st.Get(ctx, ledgerPrefix+r.ID+".json") // the record of the same run, interrupted
+	if err == nil {
+		_, err = st.Put(ctx, ledgerPrefix+r.ID+".json", value, version)
+	}
+	if err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
 	return nil
 }
 
 // Ledger returns the newest n runs, newest first; n = 0 means all.
-func Ledger(st *state.Dir, n int) ([]Report, error) {
-	keys, err := st.List(ledgerPrefix)
+func Ledger(ctx context.Context, st state.Store, n int) ([]Report, error) {
+	keys, err := st.List(ctx, ledgerPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +42,7 @@ func Ledger(st *state.Dir, n int) ([]Report, error) {
 	}
 	reports := make([]Report, len(keys))
 	for i, key := range keys {
-		value, _, err := st.Get(key)
+		value, _, err := st.Get(ctx, key)
 		if err != nil {
 			return nil, err
 		}
@@ -50,20 +54,21 @@ func Ledger(st *state.Dir, n int) ([]Report, error) {
 }
 
 // stale names the tables this job published before that its source no longer has.
-func (s *Session) stale(p *Plan) ([]string, error) {
-	reports, err := Ledger(s.req.State, 0)
+func (s *Session) stale(ctx context.Context, p *Plan) ([]string, error) {
+	reports, err := Ledger(ctx, s.req.State, 0)
 	if err != nil {
 		return nil, err
 	}
+	reports = slices.DeleteFunc(reports, func(r Report) bool { return r.Destination != p.Destination || r.Source != p.Source })
 	now := map[string]bool{}
 	for _, t := range p.Tables {
 		now[t.Target.Name] = true
 	}
+	for _, ref := range p.Left { // not planned: it is called what it was called last
+		now[lastName(reports, ref)] = true
+	}
 	gone := map[string]bool{}
 	for _, r := range reports {
-		if r.Destination != p.Destination || r.Source != p.Source {
-			continue
-		}
 		for _, t := range r.Tables {
 			if t.Status == StatusPublished && !now[t.Table] {
 				gone[t.Table] = true
@@ -71,6 +76,18 @@ func (s *Session) stale(p *Plan) ([]string, error) {
 		}
 	}
 	return slices.Sorted(maps.Keys(gone)), nil
+}
+
+// lastName is what a table of the source was called at the destination in the newest of the reports that has it; "" for none.
+func lastName(reports []Report, ref string) string {
+	for _, r := range reports {
+		for _, t := range r.Tables {
+			if t.Source == ref {
+				return t.Table
+			}
+		}
+	}
+	return ""
 }
 
 // note takes over what the scan of an epoch said.
@@ -91,7 +108,7 @@ func (r *Report) tables(p *Plan, tables []*moving) {
 		line := TableReport{
 			Source: t.plan.Scan.Table.Ref(), Table: t.plan.Target.Name, Status: StatusPublished,
 			Partitions: len(t.scanned.Partitions), Changes: t.plan.Target.Changes, LeftOut: t.plan.LeftOut,
-			Notes: slices.Concat(t.plan.Notes, t.plan.Target.Notes, columnNotes(t.plan), t.scanned.Notes),
+			Notes: slices.Concat(t.plan.Notes, t.plan.Target.Notes, columnNotes(t.plan), t.scanned.Notes, t.told),
 		}
 		if err := t.failed(); err != nil || !t.done {
 			line.Status, line.Error = StatusHeldBack, failureOf(err)

@@ -30,7 +30,7 @@ func (s *Session) Preview(ctx context.Context, table string, n int64) (*Preview,
 	}
 	scan, err := s.src.Scan(ctx, s.scanRequest(p, []int{at}))
 	if err != nil {
-		return nil, fmt.Errorf("scan: %w", err)
+		return nil, fmt.Errorf("scan: %w", s.hide(err))
 	}
 	t := p.Tables[at]
 	out := &Preview{Table: t, Schema: t.Target.Schema()}
@@ -40,11 +40,11 @@ func (s *Session) Preview(ctx context.Context, table string, n int64) (*Preview,
 		}
 		reading, err := s.src.Read(ctx, part)
 		if err != nil {
-			return out, fmt.Errorf("read %s: %w", t.Scan.Table.Ref(), err)
+			return out, fmt.Errorf("read %s: %w", t.Scan.Table.Ref(), s.hide(err))
 		}
 		for rec, err := range batch.Convert(reading.Rows, out.Schema) {
 			if err != nil {
-				return out, fmt.Errorf("read %s: %w", t.Scan.Table.Ref(), err)
+				return out, fmt.Errorf("read %s: %w", t.Scan.Table.Ref(), s.hide(err))
 			}
 			rows := min(n, rec.NumRows())
 			out.Rows = append(out.Rows, rec.NewSlice(0, rows))

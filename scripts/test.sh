@@ -36,4 +36,4 @@ if [ -n "$starting" ]; then
 	wait "$starting" || exit 1
 fi
 echo "== go test -race"
-go test -race -count=1 -timeout 30m "$@"
+go test -race -count=1 -timeout 50m "$@"

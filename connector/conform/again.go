@@ -211,3 +211,54 @@ func testAtomic(t *testing.T, p *place) {
 		j.wantPublished(old, old.stream(0, 40, 40))
 	}
 }
+
+// testResumes ends a run in the middle and goes on in another instance, as after a crash: what was staged is there to be looked
+// at, what is lost of it does not pass for staged, and the receipts of both are published together.
+func testResumes(t *testing.T, p *place) {
+	if !p.s.Connector.Caps.Resumes {
+		return
+	}
+	j := p.begin()
+	st := j.stage(people("resumed", 0), 1)
+	j.write(st, 0, 0, 100, 30)
+	j.write(st, 1, 100, 1000, 300)
+	ctx, cancel := context.WithCancel(j.ctx)
+	cutOff := func(yield func(arrow.RecordBatch, error) bool) {
+		for rec, err := range st.stream(1000, 1300, 100) {
+			if !yield(rec, err) {
+				return
+			}
+			cancel()
+		}
+		yield(nil, ctx.Err())
+	}
+	if _, err := j.dest.Write(ctx, st.stage, 2, cutOff); err == nil {
+		t.Error("a write that was cut off ends without an error")
+	}
+	j.close()
+	j.wantAbsent(st.plan.Name, "after an interruption")
+	j.open()
+	again, err := j.dest.Stage(j.ctx, connector.StageRequest{Run: j.run, Epoch: 1, Plan: st.plan})
+	if err != nil {
+		t.Fatalf("stage again: %v", err)
+	}
+	st.stage = throughJSON(t, again)
+	j.wantStaged(st, st.stream(0, 1000, 1000))
+	never := connector.Receipt{Task: 2, Epoch: 1, Rows: 300}
+	var rows int64
+	for rec, err := range j.dest.ReadStaged(j.ctx, st.stage, []connector.Receipt{never}, []string{st.plan.Columns[0].Name}) {
+		if err != nil {
+			break
+		}
+		rows += rec.NumRows()
+	}
+	if rows == never.Rows {
+		t.Errorf("%d rows of a write that was cut off pass for staged", rows)
+	}
+	j.write(st, 2, 1000, 1300, 100)
+	j.write(st, 1, 100, 1000, 200)
+	j.wantStaged(st, st.stream(0, 1300, 1300))
+	j.commit(st)
+	j.close()
+	j.wantPublished(st, st.stream(0, 1300, 1300))
+}

@@ -22,6 +22,8 @@ type Suite struct {
 	// Config makes a place of its own and removes it at t's cleanup. It is called for each test of a destination, and
 	// once for all tests of a source, which only read.
 	Config func(t *testing.T) Config
+	// RefusesNUL says that text with the NUL character has no place at the destination: a Write ends in a fault that names table and column.
+	RefusesNUL bool
 }
 
 // Config is one place to test in.

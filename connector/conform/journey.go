@@ -77,27 +77,33 @@ type staged struct {
 	stage    connector.Stage
 	epoch    int
 	receipts []connector.Receipt
+	reached  string // of a cursor
 }
 
 func (j *journey) plan(tb table) connector.TablePlan {
 	j.t.Helper()
+	return j.planMode(tb, connector.Replace)
+}
+
+func (j *journey) planMode(tb table, mode connector.Mode) connector.TablePlan {
+	j.t.Helper()
 	plan, err := j.dest.PlanTable(j.ctx, connector.PlanRequest{
-		Name: tb.name, Comment: tb.comment, Schema: tb.schema, Key: tb.key, Mode: connector.Replace,
+		Name: tb.name, Comment: tb.comment, Schema: tb.schema, Key: tb.key, Mode: mode, Layout: tb.layout,
 	})
 	if err != nil {
 		j.t.Fatalf("plan %q: %v", tb.name, err)
 	}
-	checkPlan(j.t, tb, plan)
+	checkPlan(j.t, tb, plan, mode)
 	return throughJSON(j.t, *plan)
 }
 
 // checkPlan wants a plan to speak of the request's columns, in their order, each under a name of its own.
-func checkPlan(t *testing.T, tb table, plan *connector.TablePlan) {
+func checkPlan(t *testing.T, tb table, plan *connector.TablePlan, mode connector.Mode) {
 	t.Helper()
 	if len(plan.Columns) != tb.schema.NumFields() {
 		t.Fatalf("plan %q has %d columns, the request %d", tb.name, len(plan.Columns), tb.schema.NumFields())
 	}
-	if plan.Name == "" || plan.Mode != connector.Replace {
+	if plan.Name == "" || plan.Mode != mode {
 		t.Errorf("plan %q is for %q in mode %q", tb.name, plan.Name, plan.Mode)
 	}
 	names := map[string]bool{}
@@ -125,7 +131,18 @@ func checkPlan(t *testing.T, tb table, plan *connector.TablePlan) {
 // stage plans and stages a table.
 func (j *journey) stage(tb table, epoch int) *staged {
 	j.t.Helper()
-	st := &staged{table: tb, plan: j.plan(tb), epoch: epoch}
+	return j.place(&staged{table: tb, plan: j.plan(tb), epoch: epoch})
+}
+
+// stageMode is stage for another mode than replace.
+func (j *journey) stageMode(tb table, mode connector.Mode) *staged {
+	j.t.Helper()
+	return j.place(&staged{table: tb, plan: j.planMode(tb, mode), epoch: 1})
+}
+
+func (j *journey) place(st *staged) *staged {
+	j.t.Helper()
+	tb, epoch := st.table, st.epoch
 	stage, err := j.dest.Stage(j.ctx, connector.StageRequest{Run: j.run, Epoch: epoch, Plan: st.plan})
 	if err != nil {
 		j.t.Fatalf("stage %q: %v", tb.name, err)
@@ -206,7 +223,7 @@ func (j *journey) request(tables ...*staged) connector.CommitRequest {
 			rows += r.Rows
 		}
 		req.Tables = append(req.Tables, connector.CommitTable{
-			Stage: st.stage, Plan: st.plan, Receipts: st.receipts,
+			Stage: st.stage, Plan: st.plan, Receipts: st.receipts, Reached: st.reached,
 			Evidence: connector.Evidence{
 				Run: j.run, Table: st.plan.Name, Source: st.table.name, Rows: rows, SourceRows: rows, Guarantee: connector.Database,
 				ReadFrom: req.Run.Started, ReadTo: req.Run.Started.Add(time.Minute), Level: string(digest.Full), Notes: []string{"conform's"},

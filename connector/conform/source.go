@@ -28,6 +28,7 @@ func Source(t *testing.T, s Suite) {
 		{"scan again", testScanAgain},
 		{"some columns", testSomeColumns},
 		{"no rows asked", testNoRowsAsked},
+		{"portable", testPortable},
 		{"cancelled", testCancelledRead},
 		{"missing", testMissing},
 		{"close", testClose},

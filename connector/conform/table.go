@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/kitamae/kitamae/batch"
+	"github.com/kitamae/kitamae/connector"
 )
 
 // table makes rows of one schema out of their numbers: the same numbers, the same rows.
@@ -16,6 +17,7 @@ type table struct {
 	comment string
 	key     []string
 	schema  *arrow.Schema
+	layout  connector.Layout
 	fill    func(cols []*batch.Column, row int)
 }
 

@@ -24,8 +24,10 @@ const (
 
 // typed is a column of one type.
 type typed struct {
-	typ  arrow.DataType
-	kind string
+	typ    arrow.DataType
+	kind   string
+	noNUL  bool // texts without the NUL character
+	narrow bool // Caps.Years9999
 }
 
 // allTypes are the contract's types: those connector.ParseType knows, with the kinds that refine them.
@@ -33,7 +35,7 @@ func allTypes() []typed {
 	var all []typed
 	add := func(kind string, types ...arrow.DataType) {
 		for _, t := range types {
-			all = append(all, typed{t, kind})
+			all = append(all, typed{typ: t, kind: kind})
 		}
 	}
 	zoned := &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
@@ -69,7 +71,7 @@ func allTypes() []typed {
 }
 
 // everyTable has a row number and a column of each type; rows go round through the sorts of values.
-func everyTable() table {
+func everyTable(s Suite) table {
 	fields := []arrow.Field{batch.Field("n", arrow.PrimitiveTypes.Int64, false, "", "bigint", "row number")}
 	types := allTypes()
 	for i, t := range types {
@@ -79,6 +81,7 @@ func everyTable() table {
 	return table{name: "every_type", schema: arrow.NewSchema(fields, nil), fill: func(cols []*batch.Column, row int) {
 		cols[0].Uint64(uint64(row))
 		for i, t := range types {
+			t.noNUL, t.narrow = s.RefusesNUL, s.Connector.Caps.Years9999
 			put(cols[i+1], t, row%sorts)
 		}
 	}}
@@ -93,7 +96,7 @@ func put(c *batch.Column, t typed, sort int) {
 	if list, ok := t.typ.(*arrow.ListType); ok {
 		if sort != empty {
 			for s := range sorts { // nulls and emptiness among the elements
-				put(c.Child(), typed{list.Elem(), t.kind}, s)
+				put(c.Child(), typed{list.Elem(), t.kind, t.noNUL, t.narrow}, s)
 			}
 		}
 		if sort == least {
@@ -110,7 +113,11 @@ func put(c *batch.Column, t typed, sort int) {
 	case arrow.BOOL:
 		c.Bool(sort%2 == 0)
 	case arrow.STRING:
-		c.Value([]byte(texts[sort-1]))
+		text := texts[sort-1]
+		if t.noNUL {
+			text = strings.ReplaceAll(text, "\x00", "\x02")
+		}
+		c.Value([]byte(text))
 	case arrow.BINARY:
 		c.Value([]byte(binaries[sort-1]))
 	case arrow.DECIMAL128, arrow.DECIMAL256:
@@ -119,7 +126,7 @@ func put(c *batch.Column, t typed, sort int) {
 		v := intervals[sort-1]
 		c.Interval(v.Months, v.Days, v.Nanoseconds)
 	default:
-		putWord(c, t.typ, sort)
+		putWord(c, t, sort)
 	}
 }
 
@@ -127,7 +134,7 @@ func put(c *batch.Column, t typed, sort int) {
 var kindTexts = map[string][]string{
 	batch.KindJSON:    {`""`, `{"b": 1,  "a": 1e400, "a": 12345678901234567890.10}`, `[null, "日本\u0000\ud83d\ude00", {}]`, `{"k": "v"}`, ` null `},
 	batch.KindUUID:    {"00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "7fffffff-ffff-ffff-ffff-ffffffffffff", "80000000-0000-0000-0000-000000000001"},
-	batch.KindDecimal: {"0", "-" + strings.Repeat("9", 100) + "." + strings.Repeat("9", 50), "1e5000", "1.50", "NaN"},
+	batch.KindDecimal: {"0", "-" + strings.Repeat("9", 100) + "." + strings.Repeat("9", 50), "1" + strings.Repeat("0", 5000), "1.50", "NaN"},
 	batch.KindSet:     {"", "a", "a,b,c", "日本,x"},
 	batch.KindBit:     {"", "0", "1111111111111111111111111111111111111111111111111111111111111111", "0101"},
 }
@@ -171,8 +178,19 @@ var words = map[arrow.Type][sorts - 1]int64{
 
 var floats = [sorts - 1]float64{0, -math.MaxFloat64, math.MaxFloat64, 0.1, math.NaN()}
 
-func putWord(c *batch.Column, typ arrow.DataType, sort int) {
-	word := uint64(words[typ.ID()][sort-1])
+// narrowWords replace the words of a destination with Caps.Years9999: its first and last moments.
+var narrowWords = map[arrow.Type][sorts - 1]int64{
+	arrow.DATE32:    {0, -719_162, 2_932_896, 19_723, -1},
+	arrow.TIME64:    {0, 0, 86_399_999_999, 45_296_789_000, 1},
+	arrow.TIMESTAMP: {0, -62_135_596_800_000_000, 253_402_300_799_999_999, 1_700_000_000_123_456, -1},
+}
+
+func putWord(c *batch.Column, t typed, sort int) {
+	typ, values := t.typ, words[t.typ.ID()]
+	if narrow, ok := narrowWords[typ.ID()]; ok && t.narrow {
+		values = narrow
+	}
+	word := uint64(values[sort-1])
 	switch typ.ID() {
 	case arrow.FLOAT32:
 		c.Uint32(math.Float32bits(float32(max(-math.MaxFloat32, min(math.MaxFloat32, floats[sort-1])))))

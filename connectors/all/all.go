@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/connectors/bigquery"
 	"github.com/kitamae/kitamae/connectors/duckdb"
 	"github.com/kitamae/kitamae/connectors/files"
 	"github.com/kitamae/kitamae/connectors/mysql"
@@ -13,6 +14,7 @@ import (
 // Registry is every connector kitamae comes with.
 func Registry() connector.Registry {
 	return connector.NewRegistry(
+		bigquery.Connector,
 		duckdb.Connector,
 		files.Connector,
 		mysql.Connector,

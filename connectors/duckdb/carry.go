@@ -33,6 +33,11 @@ func (c *catalog) light(req connector.CommitRequest, stagedRows int64) bool {
 	for _, r := range c.kept(req) {
 		kept += r.rows
 	}
+	for _, t := range req.Tables {
+		if r := c.added(t); r != nil {
+			kept += r.rows
+		}
+	}
 	return len(c.others) == 0 && kept <= stagedRows
 }
 
@@ -50,6 +55,14 @@ func (c *catalog) kept(req connector.CommitRequest) []*relation {
 	}
 	slices.SortFunc(kept, func(a, b *relation) int { return strings.Compare(a.name, b.name) })
 	return kept
+}
+
+// added is the table that a commit adds rows to, nil where it makes or replaces one.
+func (c *catalog) added(t connector.CommitTable) *relation {
+	if t.Plan.Mode != connector.Append {
+		return nil
+	}
+	return c.relations[fold(t.Plan.Name)]
 }
 
 var errViewLost = errors.New("a view can't be made again")
@@ -74,8 +87,16 @@ func (d *dest) commitInto(ctx context.Context, live *catalog, req connector.Comm
 		}
 		stmts = append(stmts, more...)
 	}
-	for _, t := range req.Tables {
-		stmts = append(stmts, "ALTER TABLE "+table(w.db, t.Plan.Name)+" DROP COLUMN "+taskColumn)
+	for i, t := range req.Tables {
+		name := table(w.db, t.Plan.Name)
+		if r := live.added(t); r != nil { // the rows that are there, then the new ones
+			both := table(w.db, fmt.Sprintf("_kitamae_both_%d", i))
+			stmts = append(stmts,
+				fmt.Sprintf("CREATE TABLE %s AS SELECT * FROM %s UNION ALL BY NAME SELECT * EXCLUDE (%s) FROM %s", both, duck.Idents(oldName, "main", r.name), taskColumn, name),
+				"DROP TABLE "+name, "ALTER TABLE "+both+" RENAME TO "+duck.Ident(t.Plan.Name))
+			continue
+		}
+		stmts = append(stmts, "ALTER TABLE "+name+" DROP COLUMN "+taskColumn)
 	}
 	stmts = append(stmts, finish(w.db, req, live.stamp)...)
 	stmts = append(stmts, "DROP TABLE "+metaTable(w.db, "staging"))
@@ -108,8 +129,17 @@ func (d *dest) viewOrder(ctx context.Context, live *catalog, req connector.Commi
 	}
 	for _, t := range req.Tables {
 		var cols []string
+		planned := map[string]bool{}
 		for _, c := range t.Plan.Columns {
 			cols = append(cols, duck.Ident(c.Name)+" "+c.Native)
+			planned[fold(c.Name)] = true
+		}
+		if r := live.added(t); r != nil {
+			for _, c := range r.columns {
+				if !planned[fold(c.name)] {
+					cols = append(cols, duck.Ident(c.name)+" "+c.typ)
+				}
+			}
 		}
 		stmts = append(stmts, "CREATE TABLE "+duck.Idents(name, "main", t.Plan.Name)+" ("+strings.Join(cols, ", ")+")")
 	}
@@ -209,6 +239,11 @@ func (d *dest) commitCopy(ctx context.Context, live *catalog, req connector.Comm
 	stmts := createMeta(db)
 	for _, t := range req.Tables {
 		name := t.Plan.Name
+		if r := live.added(t); r != nil {
+			stmts = append(stmts, evolve(db, r, t.Plan)...)
+			stmts = append(stmts, fmt.Sprintf("INSERT INTO %s BY NAME SELECT * EXCLUDE (%s) FROM %s", table(db, r.name), taskColumn, duck.Idents(oldName, "main", name)))
+			continue
+		}
 		if r := live.relations[fold(name)]; r != nil {
 			stmts = append(stmts, "DROP TABLE IF EXISTS "+table(db, r.name))
 		}
@@ -219,12 +254,30 @@ func (d *dest) commitCopy(ctx context.Context, live *catalog, req connector.Comm
 	}
 	d.did("replaced in copy")
 	for _, t := range req.Tables {
+		if live.added(t) != nil {
+			continue // they are still there
+		}
 		if err := restoreIndexes(ctx, db, live.relations[fold(t.Plan.Name)], t.Plan.Name, req.Run.ID); err != nil {
 			return err
 		}
 	}
 	_, err = db.Exec(ctx, "DETACH "+oldName+"; CHECKPOINT "+duck.Ident(db.Name))
 	return err
+}
+
+// evolve are the statements that give a table the columns of rows that are added to it.
+func evolve(db *duck.DB, r *relation, plan connector.TablePlan) []string {
+	var stmts []string
+	for _, c := range plan.Columns {
+		i := slices.IndexFunc(r.columns, func(was column) bool { return fold(was.name) == fold(c.Name) })
+		switch {
+		case i < 0:
+			stmts = append(stmts, "ALTER TABLE "+table(db, r.name)+" ADD COLUMN "+duck.Ident(c.Name)+" "+c.Native)
+		case widens(r.columns[i].typ, canonical(c.Native)):
+			stmts = append(stmts, "ALTER TABLE "+table(db, r.name)+" ALTER COLUMN "+duck.Ident(c.Name)+" SET DATA TYPE "+c.Native)
+		}
+	}
+	return stmts
 }
 
 // restoreIndexes makes people's indexes on a replaced table again. One that can't be made any more is

@@ -30,6 +30,7 @@ type relation struct {
 	view    bool
 	made    bool // by kitamae
 	rows    int64
+	reached string // where the source's cursor stands
 	columns []column
 	indexes []index
 }
@@ -80,7 +81,7 @@ func (d *dest) look(ctx context.Context) (*catalog, error) {
 	if d.seen != nil && d.seen.stamp.same(now) && !exists(d.path+".wal") {
 		return d.seen, nil
 	}
-	db, err := duck.Open(ctx, duck.Options{Path: d.path, ReadOnly: true, MemoryBytes: d.memory, Threads: 1})
+	db, err := d.await(ctx, duck.Options{Path: d.path, ReadOnly: true, MemoryBytes: d.memory, Threads: 1})
 	if err != nil {
 		return nil, d.classify(err)
 	}
@@ -110,14 +111,23 @@ func (c *catalog) readMeta(ctx context.Context, db *duck.DB) error {
 }
 
 func (c *catalog) readTables(ctx context.Context, db *duck.DB) error {
-	mine := map[string]bool{}
+	mine, reached := map[string]bool{}, map[string]string{}
 	if c.meta {
-		names, err := db.Texts(ctx, `SELECT DISTINCT "table" FROM `+metaTable(db, "tables"))
+		latest := "''" // a file of a kitamae that knew no cursors
+		have, err := db.Texts(ctx, "SELECT column_name FROM duckdb_columns() WHERE database_name = "+duck.Literal(db.Name)+
+			" AND schema_name = "+duck.Literal(metaSchema)+" AND table_name = 'tables' AND column_name = 'reached'")
+		if err != nil {
+			return err
+		}
+		if len(have) > 0 {
+			latest = "coalesce(arg_max(coalesce(reached, ''), rowid), '')"
+		}
+		names, err := db.Texts(ctx, `SELECT "table", `+latest+` FROM `+metaTable(db, "tables")+` GROUP BY "table"`)
 		if err != nil {
 			return err
 		}
 		for _, n := range names {
-			mine[fold(n[0])] = true
+			mine[fold(n[0])], reached[fold(n[0])] = true, n[1]
 		}
 	}
 	tables, err := db.Texts(ctx, `SELECT schema_name, table_name, estimated_size::VARCHAR,
@@ -137,7 +147,7 @@ func (c *catalog) readTables(ctx context.Context, db *duck.DB) error {
 			c.others = append(c.others, "table "+schema+"."+name)
 			continue
 		}
-		r := &relation{name: name, made: mine[fold(name)]}
+		r := &relation{name: name, made: mine[fold(name)], reached: reached[fold(name)]}
 		r.rows, _ = strconv.ParseInt(t[2], 10, 64)
 		c.relations[fold(name)] = r
 		if !r.made || changed {

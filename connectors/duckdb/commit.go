@@ -80,7 +80,7 @@ func (d *dest) commit(ctx context.Context, req connector.CommitRequest) error {
 func (w *work) prepare(ctx context.Context, req connector.CommitRequest) error {
 	wanted := map[string]bool{}
 	for _, t := range req.Tables {
-		token, err := parseStage(t.Stage)
+		token, err := connector.ParseStage(t.Stage)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connec
 	if !w.whole {
 		for _, t := range req.Tables {
 			s := w.tables[fold(t.Plan.Name)]
-			token, err := parseStage(t.Stage)
+			token, err := connector.ParseStage(t.Stage)
 			if err != nil {
 				return "", err
 			}

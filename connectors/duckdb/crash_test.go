@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
@@ -139,6 +140,31 @@ func TestWriterIsNamed(t *testing.T) {
 	release()
 	commit(t, d, request("r2", tab))
 	want(t, "rows", ask(t, d.path, "SELECT count(*) FROM a"), "50")
+}
+
+// A program that has the file open for writing is waited for: plans, queries and commits go on once it is done.
+func TestWriterIsWaitedFor(t *testing.T) {
+	d := openAt(t, filepath.Join(t.TempDir(), "kura.duckdb"))
+	publishPeople(t, d, "r1", 3, "a")
+	d.patience = time.Minute
+	release := holder(t, "write", d.path)
+	asked := make(chan error)
+	go func() {
+		res, err := d.Query(t.Context(), connector.Query{SQL: "SELECT 1"})
+		if err == nil {
+			err = res.Close()
+		}
+		asked <- err
+	}()
+	select {
+	case err := <-asked:
+		t.Errorf("the query did not wait: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	release()
+	if err := <-asked; err != nil {
+		t.Errorf("after the writer was done: %v", err)
+	}
 }
 
 func TestSecondRunAtTheSameTimeIsRefused(t *testing.T) {

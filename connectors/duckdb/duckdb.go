@@ -25,7 +25,7 @@ var defaults = Spec{Path: "kura.duckdb"}
 var Connector = connector.Connector{
 	Name:    "duckdb",
 	Summary: "a DuckDB file, 1.3 or newer",
-	Caps:    connector.Caps{Atomic: true, Durable: true, FoldsCase: true, Warehouse: true},
+	Caps:    connector.Caps{Atomic: true, Durable: true, FoldsCase: true, Resumes: true, Warehouse: true, Append: true},
 	Dest:    connector.NewEnd[Spec, connector.Destination](defaults, openDest, place),
 	Schemes: []string{"duckdb"},
 	FromURL: fromURL,
@@ -62,5 +62,9 @@ func openDest(_ context.Context, spec Spec, env connector.Env) (connector.Destin
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
-	return &dest{path: path, memory: env.MemoryBytes}, nil
+	waiting := env.Waiting
+	if waiting == nil {
+		waiting = func(string) {}
+	}
+	return &dest{path: path, memory: env.MemoryBytes, patience: lockPatience, moment: lockMoment, waiting: waiting}, nil
 }

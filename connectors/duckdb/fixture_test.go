@@ -36,6 +36,7 @@ func openAt(t testing.TB, path string) *dest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dst.Close() })
+	dst.(*dest).patience = 100 * time.Millisecond
 	return dst.(*dest)
 }
 

@@ -14,7 +14,7 @@ import (
 //
 //	runs     every run that published: when, from where, by which version; previous tells the file it took over from
 //	tables   the evidence of every table of every run; state is published, or stale for a table
-//	         that vanished at the source and was kept
+//	         that vanished at the source and was kept; reached is where the source's cursor stands
 //	columns  the data dictionary of what is there now
 //
 // In the next file a fourth, staging, says whose it is.
@@ -23,7 +23,7 @@ const metaSchema = "_kitamae"
 var metaDDL = []struct{ name, columns string }{
 	{"runs", `id VARCHAR, started TIMESTAMPTZ, published TIMESTAMPTZ, version VARCHAR, source VARCHAR, previous VARCHAR`},
 	{"tables", `run VARCHAR, "table" VARCHAR, state VARCHAR, source VARCHAR, "rows" BIGINT, bytes BIGINT, source_rows BIGINT,
-		guarantee VARCHAR, position VARCHAR, read_from TIMESTAMPTZ, read_to TIMESTAMPTZ, level VARCHAR, sampled BIGINT, notes VARCHAR[]`},
+		guarantee VARCHAR, position VARCHAR, read_from TIMESTAMPTZ, read_to TIMESTAMPTZ, level VARCHAR, sampled BIGINT, notes VARCHAR[], mode VARCHAR, reached VARCHAR`},
 	{"columns", `"table" VARCHAR, "column" VARCHAR, number INTEGER, type VARCHAR, source_column VARCHAR, source_type VARCHAR, kind VARCHAR, comment VARCHAR, note VARCHAR`},
 }
 
@@ -46,6 +46,9 @@ func createMeta(db *duck.DB) []string {
 	for _, t := range metaDDL {
 		stmts = append(stmts, "CREATE TABLE IF NOT EXISTS "+metaTable(db, t.name)+" ("+t.columns+")")
 	}
+	for _, later := range []string{"mode", "reached"} { // of a file that an older kitamae made
+		stmts = append(stmts, "ALTER TABLE "+metaTable(db, "tables")+" ADD COLUMN IF NOT EXISTS "+later+" VARCHAR")
+	}
 	return stmts
 }
 
@@ -58,7 +61,7 @@ func record(db *duck.DB, req connector.CommitRequest, was stamp) []string {
 		e := t.Evidence
 		stmts = append(stmts, insert(db, "tables", text(run.ID), text(t.Plan.Name), "'published'", text(e.Source),
 			fmt.Sprint(e.Rows), fmt.Sprint(e.Bytes), known(e.SourceRows), text(string(e.Guarantee)), text(e.Position),
-			moment(e.ReadFrom), moment(e.ReadTo), text(e.Level), fmt.Sprint(e.Sampled), texts(e.Notes)))
+			moment(e.ReadFrom), moment(e.ReadTo), text(e.Level), fmt.Sprint(e.Sampled), texts(e.Notes), text(string(t.Plan.Mode)), text(t.Reached)))
 		stmts = append(stmts, "DELETE FROM "+metaTable(db, "columns")+` WHERE lower("table") = lower(`+duck.Literal(t.Plan.Name)+")")
 		var rows []string
 		for i, c := range t.Plan.Columns {
@@ -69,7 +72,7 @@ func record(db *duck.DB, req connector.CommitRequest, was stamp) []string {
 	}
 	for _, name := range run.Stale {
 		stmts = append(stmts, fmt.Sprintf(`INSERT INTO %[1]s BY NAME SELECT * REPLACE (%[2]s AS run, 'stale' AS state) FROM %[1]s
-			WHERE lower("table") = lower(%[3]s) QUALIFY row_number() OVER (ORDER BY read_to DESC NULLS LAST) = 1`,
+			WHERE lower("table") = lower(%[3]s) QUALIFY row_number() OVER (ORDER BY rowid DESC) = 1`,
 			metaTable(db, "tables"), text(run.ID), duck.Literal(name)))
 	}
 	return stmts

@@ -19,7 +19,7 @@ func (d *dest) PlanTable(ctx context.Context, req connector.PlanRequest) (*conne
 	if err != nil {
 		return nil, fmt.Errorf("plan %s: %w", req.Name, err)
 	}
-	plan := &connector.TablePlan{Name: req.Name, Comment: req.Comment, Mode: connector.Replace, Columns: cols, Rows: -1}
+	plan := &connector.TablePlan{Name: req.Name, Comment: req.Comment, Mode: req.Mode, Columns: cols, Rows: -1}
 	for _, key := range req.Key {
 		for _, c := range cols {
 			if c.From == key {
@@ -37,13 +37,37 @@ func (d *dest) PlanTable(ctx context.Context, req connector.PlanRequest) (*conne
 		return nil, fault.New(fault.Config, "duckdb.not_ours", "rename or drop that table, or set tables."+req.Name+".name",
 			"%s has a table %s that kitamae did not make", d.path, old.name)
 	default:
-		plan.Exists, plan.Rows = true, old.rows
+		plan.Exists, plan.Rows, plan.Reached = true, old.rows, old.reached
 		plan.Changes = changes(old, cols)
+		if req.Mode == connector.Append {
+			if err := keep(plan, old); err != nil {
+				return nil, err
+			}
+		}
 		if old.name != req.Name {
 			plan.Changes = append(plan.Changes, fmt.Sprintf("table %s: renamed to %s", old.name, req.Name))
 		}
 	}
 	return plan, nil
+}
+
+// wholeTypes are the digits of the whole types, signed ones only: UINTEGER and BIGINT are no chain.
+var wholeTypes = map[string]int{"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 38}
+
+func widens(from, to string) bool {
+	return connector.Wider(from, to, wholeTypes) || to == "VARCHAR" && (from == "UUID" || from == "JSON")
+}
+
+// keep fits the plan to the rows that stay.
+func keep(plan *connector.TablePlan, old *relation) error {
+	var there []connector.ThereColumn
+	for _, c := range old.columns {
+		there = append(there, connector.ThereColumn{Name: c.name, Native: c.typ})
+	}
+	for i, c := range plan.Columns {
+		plan.Columns[i].Native = canonical(c.Native)
+	}
+	return connector.KeepColumns(plan, there, func(a, b string) bool { return fold(a) == fold(b) }, widens)
 }
 
 // changes says how the columns will differ, one line each.

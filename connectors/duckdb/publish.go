@@ -22,7 +22,7 @@ func (d *dest) settle(ctx context.Context) error {
 	if !exists(d.path) { // a log without a file belongs to nobody
 		return os.Remove(d.path + ".wal")
 	}
-	db, err := duck.Open(ctx, duck.Options{Path: d.path, MemoryBytes: d.memory})
+	db, err := d.await(ctx, duck.Options{Path: d.path, MemoryBytes: d.memory})
 	if err != nil {
 		return err
 	}

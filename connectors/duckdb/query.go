@@ -24,7 +24,7 @@ func (d *dest) Query(ctx context.Context, q connector.Query) (*connector.Result,
 	}
 	// DuckDB makes the folder when an answer outgrows the memory; beside the file, as there may be no /tmp
 	tmp := fmt.Sprintf("%s.query-%d-%d", d.path, os.Getpid(), rand.Uint32())
-	db, err := duck.Open(ctx, duck.Options{Path: d.path, ReadOnly: true, Sealed: true, MemoryBytes: d.memory, TempDir: tmp})
+	db, err := d.await(ctx, duck.Options{Path: d.path, ReadOnly: true, Sealed: true, MemoryBytes: d.memory, TempDir: tmp})
 	if err != nil {
 		return nil, d.classify(err)
 	}

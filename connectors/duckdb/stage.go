@@ -24,7 +24,7 @@ func (d *dest) Stage(ctx context.Context, req connector.StageRequest) (connector
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", req.Plan.Name, err)
 	}
-	stage, err := json.Marshal(stageToken{Run: req.Run, Epoch: req.Epoch, Plan: req.Plan})
+	stage, err := json.Marshal(req)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (w *work) create(ctx context.Context, req connector.StageRequest) error {
 }
 
 // find is the staged table of a stage.
-func (d *dest) find(ctx context.Context, t stageToken) (*work, *staged, error) {
+func (d *dest) find(ctx context.Context, t connector.StageRequest) (*work, *staged, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w, err := d.join(ctx, t.Run, false)
@@ -84,7 +84,7 @@ func (d *dest) find(ctx context.Context, t stageToken) (*work, *staged, error) {
 
 // Write adds one task's rows in one transaction, in place of those it wrote before.
 func (d *dest) Write(ctx context.Context, s connector.Stage, task int, rows batch.Stream) (connector.Receipt, error) {
-	token, err := parseStage(s)
+	token, err := connector.ParseStage(s)
 	if err != nil {
 		return connector.Receipt{}, err
 	}
@@ -100,7 +100,7 @@ func (d *dest) Write(ctx context.Context, s connector.Stage, task int, rows batc
 	}
 	t.wrote[task] = true // also when it fails: a commit that was cut off may have happened
 	t.mu.Unlock()
-	n, err := w.db.Load(ctx, streamSchema(token.Plan), t.measured(rows), func(view string) string {
+	n, err := w.db.Load(ctx, streamSchema(token.Plan), w.measured(ctx, t, rows), func(view string) string {
 		return fmt.Sprintf("INSERT INTO %s SELECT *, %d FROM %s", name, task, view)
 	}, first...)
 	if err != nil {
@@ -110,20 +110,34 @@ func (d *dest) Write(ctx context.Context, s connector.Stage, task int, rows batc
 }
 
 // measured counts what goes by.
-func (s *staged) measured(rows batch.Stream) batch.Stream {
+func (w *work) measured(ctx context.Context, s *staged, rows batch.Stream) batch.Stream {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		for rec, err := range rows {
 			if err == nil {
+				size := batch.Size(rec)
 				s.mu.Lock()
 				s.rows += rec.NumRows()
-				s.bytes += batch.Size(rec)
+				s.bytes += size
 				s.mu.Unlock()
+				err = w.makeRoom(ctx, size)
 			}
 			if !yield(rec, err) {
 				return
 			}
 		}
 	}
+}
+
+// largeBatch is which part of its memory a batch may be before DuckDB gets all there is: it
+// holds a large value some eight times over.
+const largeBatch = 12
+
+// makeRoom gives DuckDB its whole share once a batch of so many bytes comes that it needs it.
+func (w *work) makeRoom(ctx context.Context, size int64) (err error) {
+	if w.memory > 0 && size > usualMemory(w.memory)/largeBatch {
+		w.roomy.Do(func() { err = w.db.SetMemory(ctx, w.memory) })
+	}
+	return err
 }
 
 // wideRow is the size from which rows are read in windows: DuckDB holds some thousands of rows in a few
@@ -137,7 +151,7 @@ const (
 // the reader, never the whole answer.
 func (d *dest) ReadStaged(ctx context.Context, s connector.Stage, receipts []connector.Receipt, names []string) batch.Stream {
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		token, err := parseStage(s)
+		token, err := connector.ParseStage(s)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -236,7 +250,7 @@ func (w *work) only(t *staged, receipts []connector.Receipt) string {
 
 // Abort drops the staged table, and the next file with the last one.
 func (d *dest) Abort(ctx context.Context, s connector.Stage) error {
-	token, err := parseStage(s)
+	token, err := connector.ParseStage(s)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func columns(schema *arrow.Schema) ([]connector.ColumnPlan, error) {
 	taken := map[string]bool{taskColumn: true}
 	for i, f := range schema.Fields() {
 		p := connector.ColumnPlan{
-			From: f.Name, Name: freeName(f.Name, taken), Type: connector.Type{DataType: f.Type}, Kind: batch.Meta(f, batch.KindKey),
+			From: f.Name, Name: connector.FreeName(f.Name, taken, fold), Type: connector.Type{DataType: f.Type}, Kind: batch.Meta(f, batch.KindKey),
 			Nullable: f.Nullable, Comment: batch.Meta(f, batch.CommentKey), Source: batch.Meta(f, batch.NativeKey),
 		}
 		if t, kind, note := standIn(f.Type, p.Kind); note != "" {
@@ -44,19 +44,6 @@ func columns(schema *arrow.Schema) ([]connector.ColumnPlan, error) {
 		plans[i] = p
 	}
 	return plans, nil
-}
-
-// freeName is name, or name with the first suffix that makes it unlike the others whatever the case.
-func freeName(name string, taken map[string]bool) string {
-	if name == "" {
-		name = "column"
-	}
-	free := name
-	for i := 2; taken[fold(free)]; i++ {
-		free = fmt.Sprintf("%s_%d", name, i)
-	}
-	taken[fold(free)] = true
-	return free
 }
 
 // fold is what DuckDB compares names by: ASCII letters in lower case.

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/kitamae/kitamae/connector"
@@ -19,7 +17,8 @@ const current = "current"
 // Commit publishes all tables at once: the new manifest takes the old one's place by a
 // rename, and then so does the link `current`. Until that moment nothing of what is published is touched; after it,
 // what is left to do is cleaning up. Tables that are not in the request stay as they are: their files get a
-// second name in the run's folder.
+// second name in the run's folder. In an object store there is no link and no second name: the manifest is written under the
+// condition that it is the one that was looked at, and goes on naming files where they lie.
 func (d *dest) Commit(ctx context.Context, req connector.CommitRequest) ([]connector.Outcome, error) {
 	if err := d.commit(ctx, req); err != nil {
 		return nil, classify(d.spec.Dir, fmt.Errorf("publish in %s: %w", d.spec.Dir, err))
@@ -32,9 +31,17 @@ func (d *dest) Commit(ctx context.Context, req connector.CommitRequest) ([]conne
 }
 
 func (d *dest) commit(ctx context.Context, req connector.CommitRequest) error {
-	s, err := d.storage(true)
+	s, err := d.storage(ctx, true)
 	if err != nil {
 		return err
+	}
+	if s.far != nil {
+		m, before, err := d.publishFar(ctx, s, req)
+		if err != nil {
+			return err
+		}
+		d.step("cleanup")
+		return d.cleanUpFar(ctx, s, m, before)
 	}
 	unlock, err := s.lockCommit()
 	if err != nil {
@@ -43,6 +50,10 @@ func (d *dest) commit(ctx context.Context, req connector.CommitRequest) error {
 	defer unlock()
 	old, err := d.published(ctx)
 	if err != nil {
+		return err
+	}
+	late, err := d.before(ctx, s, old, req.Run.ID)
+	if err != nil || late {
 		return err
 	}
 	if !old.has(req) {
@@ -71,11 +82,20 @@ func (m *manifest) has(req connector.CommitRequest) bool {
 	}
 	for _, t := range req.Tables {
 		have := m.table(t.Plan.Name)
-		if have == nil || have.Run != req.Run.ID || len(have.Files) != len(t.Receipts) {
+		if have == nil || have.Run != req.Run.ID || len(have.Files) < len(t.Receipts) {
 			return false
 		}
 	}
 	return true
+}
+
+// before says whether the run was published, and others after it: a commit that comes late changes nothing.
+func (d *dest) before(ctx context.Context, s *store, m *manifest, run string) (bool, error) {
+	if m.Dir == "" || m.Run.ID == run {
+		return false, nil
+	}
+	text, _, err := s.read(ctx, m.Dir+"/"+metaDir+"/runs.json")
+	return hasRun(text, run), err
 }
 
 // publish prepares the run's folder and makes its manifest the published one.
@@ -95,7 +115,13 @@ func (d *dest) publish(ctx context.Context, s *store, old *manifest, req connect
 		m.Tables = append(m.Tables, entry)
 	}
 	d.step("links")
-	links := m.keep(old)
+	var links []linked
+	for i, t := range req.Tables {
+		if before := old.table(t.Plan.Name); before != nil && t.Plan.Mode == connector.Append {
+			links = append(links, m.Tables[i].add(before, s.far != nil)...)
+		}
+	}
+	links = append(links, m.keep(old, s.far != nil)...)
 	if err := d.sweep(ctx, s, m); err != nil {
 		return nil, err
 	}
@@ -125,6 +151,10 @@ func (d *dest) publish(ctx context.Context, s *store, old *manifest, req connect
 		return nil, err
 	}
 	d.step("manifest")
+	if s.far != nil {
+		_, err := s.far.Write(ctx, manifestName, text, old.stored)
+		return m, err
+	}
 	if err := s.put(ctx, manifestName, text); err != nil {
 		return nil, err
 	}
@@ -139,7 +169,7 @@ func (d *dest) staged(ctx context.Context, s *store, t connector.CommitTable) (t
 	}
 	entry := table{
 		Name: t.Plan.Name, Dir: st.Dir, Run: st.Run, Format: st.Format, Compression: st.Compression,
-		Comment: t.Plan.Comment, Key: t.Plan.Key, Columns: t.Plan.Columns, Evidence: t.Evidence,
+		Comment: t.Plan.Comment, Key: t.Plan.Key, Columns: t.Plan.Columns, Evidence: t.Evidence, Reached: t.Reached,
 	}
 	for _, r := range t.Receipts {
 		f, err := receiptFile(st, r)
@@ -153,38 +183,6 @@ func (d *dest) staged(ctx context.Context, s *store, t connector.CommitTable) (t
 		entry.Files = append(entry.Files, f)
 	}
 	return entry, nil
-}
-
-type linked struct{ from, to string }
-
-// keep adds what old has and m has not, and says which files that links.
-func (m *manifest) keep(old *manifest) []linked {
-	taken := map[string]bool{metaDir: true, manifestName: true}
-	for _, t := range m.Tables {
-		taken[strings.ToLower(path.Base(t.Dir))] = true
-	}
-	var links []linked
-	for _, t := range old.Tables {
-		if m.table(t.Name) != nil {
-			continue
-		}
-		if path.Dir(t.Dir) != m.Dir { // else it was published by this very run
-			t.Dir = m.Dir + "/" + freeFolder(t.Name, func(folded string) bool { return taken[folded] })
-		}
-		taken[strings.ToLower(path.Base(t.Dir))] = true
-		t.Stale = slices.Contains(m.Run.Stale, t.Name)
-		files := make([]file, len(t.Files))
-		for i, f := range t.Files {
-			files[i] = f
-			files[i].Path = t.Dir + "/" + path.Base(f.Path)
-			if files[i].Path != f.Path {
-				links = append(links, linked{from: f.Path, to: files[i].Path})
-			}
-		}
-		t.Files = files
-		m.Tables = append(m.Tables, t)
-	}
-	return links
 }
 
 // sweep removes from the run's folder what m does not name: tables held back, files of
@@ -201,6 +199,9 @@ func (d *dest) sweep(ctx context.Context, s *store, m *manifest) error {
 				return err
 			}
 		}
+	}
+	if s.far != nil {
+		return nil
 	}
 	dirs := map[string]bool{}
 	for _, t := range m.Tables {
@@ -242,7 +243,7 @@ func (d *dest) cleanUp(ctx context.Context, s *store, m *manifest) error {
 
 // Recover finds out how far a commit came. The manifest decides: a run it names is published.
 func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connector.Recovery, error) {
-	s, err := d.storage(false)
+	s, err := d.storage(ctx, false)
 	if err != nil {
 		return "", err
 	}
@@ -253,7 +254,7 @@ func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connec
 	if err != nil {
 		return "", err
 	}
-	if m.has(req) && s.pointed(current) == m.Dir || m.Previous == req.Run.ID {
+	if m.has(req) && (s.far != nil || s.pointed(current) == m.Dir) || m.Previous == req.Run.ID {
 		return connector.Done, nil
 	}
 	for _, t := range req.Tables {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -70,7 +70,7 @@ func writeText(w io.Writer, st *stage, rows batch.Stream) (n int64, err error) {
 // read reads a staged file in the plan's schema, or at least the columns picked from it.
 func (d *dest) read(ctx context.Context, st *stage, f file, schema *arrow.Schema, pick []int) batch.Stream {
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		s, err := d.storage(false)
+		s, err := d.storage(ctx, false)
 		if err == nil && s == nil {
 			err = os.ErrNotExist
 		}
@@ -82,7 +82,13 @@ func (d *dest) read(ctx context.Context, st *stage, f file, schema *arrow.Schema
 			return
 		}
 		if st.Format == parquet {
-			d.readParquet(ctx, s, f.Path, schema, pick)(yield)
+			path, done, err := s.fetch(ctx, f.Path)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			defer done()
+			format.ReadParquet(ctx, path, schema, pick, d.pool, readBatchBytes)(yield)
 			return
 		}
 		r, err := s.open(ctx, f.Path)
@@ -123,7 +129,7 @@ func (d *dest) whole(ctx context.Context, s *store, st *stage, f file) error {
 	case err != nil:
 		return classify(d.spec.Dir, err)
 	case !found || n != f.Bytes:
-		return fault.New(fault.Destination, "files.stage_gone", "let nothing else write or clean up in "+filepath.Join(d.spec.Dir, runsDir)+", then run again",
+		return fault.New(fault.Destination, "files.stage_gone", "let nothing else write or clean up in "+strings.TrimSuffix(d.spec.where(), "/")+"/"+runsDir+", then run again",
 			"table %s: %s is gone or was changed since it was written", st.Plan.Name, f.Path)
 	}
 	return nil

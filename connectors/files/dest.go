@@ -10,6 +10,7 @@ import (
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/duck"
+	"github.com/kitamae/kitamae/fault"
 )
 
 var _ connector.Destination = (*dest)(nil)
@@ -41,11 +42,11 @@ func newDest(spec Spec, env connector.Env) *dest {
 }
 
 // storage opens the folder. It is nil where the folder is not there and create is false.
-func (d *dest) storage(create bool) (*store, error) {
+func (d *dest) storage(ctx context.Context, create bool) (*store, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.store == nil {
-		s, err := openStore(d.spec.Dir, create)
+		s, err := openStore(ctx, d.spec.Dir, create)
 		if err != nil || s == nil {
 			return nil, classify(d.spec.Dir, err)
 		}
@@ -101,12 +102,41 @@ func (d *dest) PlanTable(ctx context.Context, req connector.PlanRequest) (*conne
 	if old == nil {
 		return p, nil
 	}
-	p.Exists, p.Rows = true, old.Rows
+	p.Exists, p.Rows, p.Reached = true, old.Rows, old.Reached
+	if p.Mode == connector.Append {
+		return p, d.beside(p, old)
+	}
 	p.Changes = changes(old.Columns, p.Columns)
 	if before, now := describe(old.Format, old.Compression), describe(d.spec.Format, d.spec.Compression); before != now {
 		p.Notes = append(p.Notes, fmt.Sprintf("written as %s; it was %s", now, before))
 	}
 	return p, nil
+}
+
+// beside fits a plan to the files that stay.
+func (d *dest) beside(p *connector.TablePlan, old *table) error {
+	if before, now := describe(old.Format, old.Compression), describe(d.spec.Format, d.spec.Compression); old.Format != d.spec.Format {
+		return fault.New(fault.Config, "files.format_changed", "set the format back, or publish the table anew with mode: replace",
+			"table %s keeps its files, which are %s; new ones would be %s", p.Name, before, now)
+	}
+	var there []connector.ThereColumn
+	for _, c := range old.Columns {
+		there = append(there, connector.ThereColumn{Name: c.Name, Native: c.Native})
+	}
+	// files that are written can't be widened
+	err := connector.KeepColumns(p, there, func(a, b string) bool { return a == b }, func(string, string) bool { return false })
+	if err != nil || d.spec.Format == "parquet" || d.spec.Format == "arrow" {
+		return err
+	}
+	same := len(there) == len(p.Columns)
+	for i := 0; same && i < len(there); i++ {
+		same = there[i].Name == p.Columns[i].Name
+	}
+	if same {
+		return nil
+	}
+	return fault.New(fault.Config, "files.append_columns", "use parquet, take the columns as they were (columns: {only: […]}), or publish the table anew with mode: replace",
+		"table %s keeps its files, and in %s all files of a table have the same columns: %s", p.Name, d.spec.Format, strings.Join(p.Changes, "; "))
 }
 
 func describe(format, compression string) string {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
+	"github.com/kitamae/kitamae/bucket"
 	"github.com/kitamae/kitamae/duck"
 	"github.com/kitamae/kitamae/fault"
 )
@@ -15,7 +17,13 @@ import (
 // Faults and cancellations pass as they are.
 func classify(dir string, err error) error {
 	var f *fault.Error
-	if err == nil || errors.As(err, &f) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if errors.As(err, &f) {
+		if strings.HasPrefix(f.Code, "bucket.") {
+			return fault.For(err, fault.Destination, f.Hint)
+		}
 		return err
 	}
 	var d *duck.Error
@@ -23,6 +31,9 @@ func classify(dir string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG),
 		said("No space left"), said("quota exceeded"), said("File too large"):
+		if bucket.Is(dir) {
+			dir = os.TempDir()
+		}
 		return fault.Wrap(fault.Destination, "files.disk_full", "make room on the disk of "+dir+"; what was published before is untouched", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), said("Permission denied"), said("Read-only file system"):
 		return fault.Wrap(fault.Destination, "files.permission", "let this user write in "+dir, err)
@@ -34,6 +45,9 @@ func classify(dir string, err error) error {
 		return fault.Wrap(fault.Destination, "files.memory", "raise limits.memory", err)
 	case errors.Is(err, syscall.EIO):
 		return fault.Wrap(fault.Destination, "files.io", "look at the disk of "+dir+" (dmesg)", err)
+	}
+	if bucket.Is(dir) { // its client has tried again and again, in vain
+		return fault.Again(fault.Wrap(fault.Destination, "files.storage", "look at the object store and the way there", err))
 	}
 	return fault.Wrap(fault.Destination, "files.storage", "", err)
 }

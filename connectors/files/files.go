@@ -5,18 +5,20 @@ package files
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/kitamae/kitamae/bucket"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 )
 
 // Spec configures a folder to publish into.
 type Spec struct {
-	// Dir is the folder, made when it is absent. A relative path starts at the config file's
-	// folder. It is kitamae's alone: files it does not know may be removed.
+	// Dir is the folder, made when it is absent: a path, which starts at the config file's folder where it is relative, or
+	// `s3://bucket/folder`, `gs://bucket/folder`. It is kitamae's alone: files it does not know may be removed.
 	Dir string `yaml:"dir" json:"dir" conf:"required"`
 	// Format is parquet, csv, ndjson or arrow. Parquet is small, typed and read by everything
 	// that analyses data.
@@ -52,16 +54,25 @@ func compressions(format string) []string {
 // Connector is what connectors/all adds.
 var Connector = connector.Connector{
 	Name:    "files",
-	Summary: "Parquet, CSV, NDJSON and Arrow files in a folder",
-	Caps:    connector.Caps{Atomic: true, Durable: true, FoldsCase: true},
+	Summary: "Parquet, CSV, NDJSON and Arrow files in a folder or a bucket",
+	Caps:    connector.Caps{Atomic: true, Durable: true, FoldsCase: true, Resumes: true, Append: true, Shared: true},
 	Dest:    connector.NewEnd[Spec, connector.Destination](defaults, openDest, place),
 }
 
 func place(s Spec) string {
 	if s.Format == "" || s.Format == parquet {
-		return "parquet files in " + s.Dir
+		return "parquet files in " + s.where()
 	}
-	return s.Format + " files in " + s.Dir
+	return s.Format + " files in " + s.where()
+}
+
+// where is the folder for people: an address without its parameters.
+func (s Spec) where() string {
+	if bucket.Is(s.Dir) {
+		address, _, _ := strings.Cut(s.Dir, "?")
+		return address
+	}
+	return s.Dir
 }
 
 // openDest checks the spec. It makes nothing: a plan leaves no trace.
@@ -82,6 +93,12 @@ func openDest(_ context.Context, spec Spec, env connector.Env) (connector.Destin
 	if !slices.Contains(have, spec.Compression) {
 		return nil, fault.New(fault.Config, "files.compression", "use "+strings.Join(have, ", ")+", or leave destination.files.compression out",
 			"%s files have no compression %q", spec.Format, spec.Compression)
+	}
+	if strings.Contains(spec.Dir, "://") {
+		if err := bucket.Check(spec.Dir); err != nil {
+			return nil, fault.Wrap(fault.Config, "files.dir", "write s3://bucket/folder, gs://bucket/folder or a path", fmt.Errorf("destination.files.dir: %w", err))
+		}
+		return newDest(spec, env), nil
 	}
 	if !filepath.IsAbs(spec.Dir) {
 		spec.Dir = filepath.Join(env.Dir, spec.Dir)

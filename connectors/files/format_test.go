@@ -112,7 +112,7 @@ func TestParquetAsDuckDBSeesIt(t *testing.T) {
 
 // Several row groups, so that windows and batches end inside and at their ends.
 func TestManyRowGroups(t *testing.T) {
-	const n = 2*rowGroupRows + 17
+	const n = 2*122_880 + 17 // more than two row groups
 	rec := numbers(0, n)
 	d := open(t, Spec{Dir: t.TempDir()})
 	var parts []arrow.RecordBatch

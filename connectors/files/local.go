@@ -18,7 +18,10 @@ import (
 
 // adopt makes a finished local file the object key, in place of one before: durable
 // first, then visible. It returns the file's size and hash.
-func (s *store) adopt(local, key string) (bytes int64, sum string, err error) {
+func (s *store) adopt(ctx context.Context, local, key string) (bytes int64, sum string, err error) {
+	if s.far != nil {
+		return s.upload(ctx, local, key)
+	}
 	f, err := os.Open(local)
 	if err != nil {
 		return 0, "", err
@@ -69,6 +72,9 @@ func (s *store) copy(ctx context.Context, from, to string) (err error) {
 // sync makes the names in folders durable, deepest first: file systems keep a file's
 // name apart from its bytes.
 func (s *store) sync(folders ...string) error {
+	if s.far != nil {
+		return nil
+	}
 	folders = append([]string(nil), folders...)
 	sort.Slice(folders, func(i, j int) bool { return strings.Count(folders[i], "/") > strings.Count(folders[j], "/") })
 	for _, key := range folders {
@@ -111,4 +117,8 @@ func (s *store) point(key, target string) error {
 func (s *store) removeFolders(folder string) error { return os.RemoveAll(s.path(folder)) }
 
 // prune removes a folder if nothing is in it.
-func (s *store) prune(folder string) { _ = os.Remove(s.path(folder)) }
+func (s *store) prune(folder string) {
+	if s.far == nil {
+		_ = os.Remove(s.path(folder))
+	}
+}

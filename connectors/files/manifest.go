@@ -28,6 +28,8 @@ type manifest struct {
 	// Previous is the run before, whose folder is still there; "" for none.
 	Previous string  `json:"previous,omitempty"`
 	Tables   []table `json:"tables"` // sorted by name
+	// stored is the version that an object store had it in, "" for none.
+	stored string
 }
 
 // table is one published table.
@@ -47,6 +49,8 @@ type table struct {
 	Bytes       int64                  `json:"bytes"`
 	Files       []file                 `json:"files"`
 	Evidence    connector.Evidence     `json:"evidence"`
+	// Reached is where the source's cursor stands; "" for none.
+	Reached string `json:"reached,omitempty"`
 }
 
 // file is one file of a table. It is also the token of a receipt.
@@ -92,17 +96,17 @@ type parsed struct {
 
 func (d *dest) readManifest(ctx context.Context, key string) (*manifest, error) {
 	m := &manifest{Version: manifestVersion}
-	s, err := d.storage(false)
+	s, err := d.storage(ctx, false)
 	if err != nil || s == nil {
 		return m, err
 	}
-	text, found, err := s.read(ctx, key)
+	text, version, found, err := s.readVersion(ctx, key)
 	if err != nil || !found {
 		return m, classify(d.spec.Dir, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.last.m != nil && d.last.text == string(text) {
+	if d.last.m != nil && d.last.text == string(text) && d.last.m.stored == version {
 		return d.last.m, nil
 	}
 	if err := json.Unmarshal(text, m); err != nil {
@@ -114,6 +118,7 @@ func (d *dest) readManifest(ctx context.Context, key string) (*manifest, error) 
 		return nil, fault.New(fault.Destination, "files.manifest_version", "use the newer kitamae that wrote it",
 			"%s has version %d, this kitamae knows %d", key, m.Version, manifestVersion)
 	}
+	m.stored = version
 	d.last = parsed{text: string(text), m: m}
 	return m, nil
 }

@@ -74,6 +74,17 @@ func runLines(ctx context.Context, s *store, old *manifest, run string) ([]byte,
 	return kept, nil
 }
 
+// hasRun says whether a run has a line.
+func hasRun(text []byte, run string) bool {
+	for line := range bytes.Lines(text) {
+		var r connector.RunRecord
+		if json.Unmarshal(line, &r) == nil && r.ID == run {
+			return true
+		}
+	}
+	return false
+}
+
 func appendLine(text []byte, v any) ([]byte, error) {
 	line, err := json.Marshal(v)
 	return append(append(text, line...), '\n'), err

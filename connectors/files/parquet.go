@@ -2,201 +2,46 @@ package files
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	pq "github.com/apache/arrow-go/v18/parquet"
-	pqfile "github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-
 	"github.com/kitamae/kitamae/batch"
-	"github.com/kitamae/kitamae/duck"
 )
 
-// Row groups end at a number of rows or of bytes, whichever comes first. Each thread of each
-// file being written collects one, uncompressed, so bytes are an eighth of DuckDB's share.
-const (
-	rowGroupRows     = 122_880
-	rowGroupShare    = 8
-	minRowGroupBytes = 8 << 20
-	maxRowGroupBytes = 64 << 20
-)
-
-// writeParquet writes rows with DuckDB's COPY into a file beside key, which then takes its name.
+// writeParquet writes rows with DuckDB's COPY into a file beside key, which then takes its name, or is uploaded under it.
 func (d *dest) writeParquet(ctx context.Context, s *store, st *stage, key string, rows batch.Stream) (file, error) {
 	db, err := d.engine(ctx)
 	if err != nil {
 		return file{}, err
 	}
-	tmp := s.path(key) + "." + strconv.FormatInt(time.Now().UnixNano(), 16) + ".tmp"
+	mark := strconv.FormatInt(time.Now().UnixNano(), 16) + ".tmp"
+	tmp := s.path(key) + "." + mark
+	if s.far != nil { // DuckDB writes files: this one lives until it is uploaded
+		tmp = filepath.Join(os.TempDir(), "kitamae-"+rand.Text()+"."+mark)
+	}
 	if err := os.MkdirAll(filepath.Dir(tmp), 0o777); err != nil {
 		return file{}, classify(d.spec.Dir, fmt.Errorf("write %s: %w", key, err))
 	}
 	defer os.Remove(tmp) // where it was not renamed
 	var failed error
-	n, err := db.Load(ctx, st.Plan.Schema(), taken(rows, &failed), func(view string) string {
-		return fmt.Sprintf("COPY (SELECT * FROM %s) TO %s (%s)", view, duck.Literal(tmp), d.parquetOptions(st))
-	})
+	memory := int64(0)
+	if d.memory > 0 {
+		memory = d.duckBytes()
+	}
+	n, err := db.WriteParquet(ctx, tmp, st.Compression, st.Plan.Schema(), taken(rows, &failed), memory)
 	if failed != nil {
 		return file{}, failed
 	}
 	if err != nil {
 		return file{}, classify(d.spec.Dir, fmt.Errorf("write %s: %w", key, err))
 	}
-	bytes, sum, err := s.adopt(tmp, key)
+	bytes, sum, err := s.adopt(ctx, tmp, key)
 	if err != nil {
 		return file{}, classify(d.spec.Dir, fmt.Errorf("write %s: %w", key, err))
 	}
 	return file{Path: key, Rows: n, Bytes: bytes, XXH3: sum}, nil
-}
-
-func (d *dest) parquetOptions(st *stage) string {
-	compression := st.Compression
-	if compression == "none" {
-		compression = "uncompressed"
-	}
-	bytes := int64(maxRowGroupBytes)
-	if d.memory > 0 {
-		bytes = min(max(d.duckBytes()/rowGroupShare/int64(runtime.GOMAXPROCS(0)), minRowGroupBytes), maxRowGroupBytes)
-	}
-	return fmt.Sprintf("FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, ROW_GROUP_SIZE_BYTES %d", compression, rowGroupRows, bytes)
-}
-
-// readParquet reads with arrow-go and not with the DuckDB that wrote: two implementations that agree prove
-// more than one that agrees with itself, and a page at a time it takes little memory. It
-// yields the picked columns, nil for all, in the planned types.
-func (d *dest) readParquet(ctx context.Context, s *store, key string, schema *arrow.Schema, pick []int) batch.Stream {
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		props := pq.NewReaderProperties(memory.DefaultAllocator)
-		props.BufferedStreamEnabled = true
-		f, err := pqfile.OpenParquetFile(s.path(key), false, pqfile.WithReadProps(props))
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer f.Close()
-		if err := d.decode(ctx, f, schema, pick, yield); err != nil {
-			yield(nil, err)
-		}
-	}
-}
-
-func (d *dest) decode(ctx context.Context, f *pqfile.Reader, schema *arrow.Schema, pick []int, yield func(arrow.RecordBatch, error) bool) error {
-	if f.NumRows() == 0 {
-		return nil
-	}
-	g := f.RowGroup(0)
-	opts := pqarrow.ArrowReadProperties{BatchSize: rowsAtOnce(g.ByteSize(), g.NumRows())}
-	r, err := pqarrow.NewFileReader(f, opts, memory.DefaultAllocator)
-	if err != nil {
-		return err
-	}
-	found, err := r.Schema()
-	if err != nil {
-		return err
-	}
-	if err := sameTypes(schema, found); err != nil {
-		return err
-	}
-	if pick == nil {
-		for i := range schema.NumFields() {
-			pick = append(pick, i)
-		}
-	}
-	fields := make([]arrow.Field, len(pick))
-	nested := false
-	for k, i := range pick {
-		fields[k] = schema.Field(i)
-	}
-	for _, f := range schema.Fields() {
-		nested = nested || arrow.IsNested(f.Type.ID())
-	}
-	if nested { // columns and leaves have different numbers, and values more than one level
-		return decodeNested(ctx, r, schema, yield)
-	}
-	flat, err := newFlatReader(f, arrow.NewSchema(fields, nil), pick, d.pool)
-	if err != nil {
-		return err
-	}
-	flat.run(yield)
-	return nil
-}
-
-// decodeNested reads all columns through arrow-go's own Arrow layer.
-func decodeNested(ctx context.Context, r *pqarrow.FileReader, schema *arrow.Schema, yield func(arrow.RecordBatch, error) bool) error {
-	rr, err := r.GetRecordReader(ctx, nil, nil)
-	if err != nil {
-		return err
-	}
-	defer rr.Release()
-	for rr.Next() {
-		rec := retyped(schema, rr.RecordBatch())
-		more := yield(rec, nil)
-		rec.Release()
-		if !more {
-			return nil
-		}
-	}
-	if err := rr.Err(); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
-}
-
-// sameTypes checks that a file holds what was planned, by position: and by name.
-func sameTypes(want, got *arrow.Schema) error {
-	if want.NumFields() != got.NumFields() {
-		return fmt.Errorf("the file has %d columns, %d were written", got.NumFields(), want.NumFields())
-	}
-	for i, f := range want.Fields() {
-		if g := got.Field(i); g.Name != f.Name || !sameLayout(f.Type, g.Type) {
-			return fmt.Errorf("the file has column %s %s where %s %s was written", g.Name, g.Type, f.Name, f.Type)
-		}
-	}
-	return nil
-}
-
-// sameLayout says whether two types differ at most in the names of list elements.
-func sameLayout(a, b arrow.DataType) bool {
-	l, ok1 := a.(*arrow.ListType)
-	m, ok2 := b.(*arrow.ListType)
-	if ok1 && ok2 {
-		return sameLayout(l.Elem(), m.Elem())
-	}
-	return arrow.TypeEqual(a, b)
-}
-
-// retyped shows a batch, whose types have been checked, under the planned schema.
-func retyped(schema *arrow.Schema, rec arrow.RecordBatch) arrow.RecordBatch {
-	cols := make([]arrow.Array, rec.NumCols())
-	for i, f := range schema.Fields() {
-		data := retype(f.Type, rec.Column(i).Data())
-		cols[i] = array.MakeFromData(data)
-		data.Release()
-	}
-	defer func() {
-		for _, c := range cols {
-			c.Release()
-		}
-	}()
-	return array.NewRecordBatch(schema, cols, rec.NumRows())
-}
-
-func retype(t arrow.DataType, d arrow.ArrayData) arrow.ArrayData {
-	children := d.Children()
-	if list, ok := t.(*arrow.ListType); ok {
-		child := retype(list.Elem(), children[0])
-		defer child.Release()
-		children = []arrow.ArrayData{child}
-	}
-	return array.NewData(t, d.Len(), d.Buffers(), children, d.NullN(), d.Offset())
 }

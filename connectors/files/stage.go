@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -25,6 +26,9 @@ type stage struct {
 	Format      string              `json:"format"`
 	Compression string              `json:"compression"`
 	Plan        connector.TablePlan `json:"plan"`
+	// Once says that each writing of a task makes an object of its own: what is in an object store is never written over, so that
+	// a process that comes late changes nothing that is published.
+	Once bool `json:"once,omitempty"`
 }
 
 func parseStage(raw connector.Stage) (*stage, error) {
@@ -35,14 +39,33 @@ func parseStage(raw connector.Stage) (*stage, error) {
 	return s, nil
 }
 
-// file is the path of a task's file.
+// base begins the paths of a task's files.
+func (s *stage) base(task int) string {
+	return fmt.Sprintf("%s/part-%05d-%s", s.Dir, task, fileMark(s.Run, s.Epoch))
+}
+
+// file is the path of a task's next file.
 func (s *stage) file(task int) string {
-	return fmt.Sprintf("%s/part-%05d-%s%s", s.Dir, task, fileMark(s.Run, s.Epoch), extension(s.Format, s.Compression))
+	base := s.base(task)
+	if s.Once {
+		base += "-" + strings.ToLower(rand.Text()[:8])
+	}
+	return base + extension(s.Format, s.Compression)
+}
+
+// isFile says whether a path is of the task.
+func (s *stage) isFile(task int, key string) bool {
+	next := "."
+	if s.Once {
+		next = "-"
+	}
+	return strings.HasPrefix(key, s.base(task)+next)
 }
 
 // owns says whether a path is of this stage's epoch.
 func (s *stage) owns(key string) bool {
-	return strings.Contains(path.Base(key), "-"+fileMark(s.Run, s.Epoch)+".")
+	mark, base := "-"+fileMark(s.Run, s.Epoch), path.Base(key)
+	return strings.Contains(base, mark+".") || s.Once && strings.Contains(base, mark+"-")
 }
 
 const runsDir = "runs"
@@ -52,7 +75,7 @@ func runDir(run string) string { return runsDir + "/" + folderName(run) }
 
 // Stage chooses the table's folder and removes what another epoch left in it.
 func (d *dest) Stage(ctx context.Context, req connector.StageRequest) (connector.Stage, error) {
-	s, err := d.storage(true)
+	s, err := d.storage(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +85,7 @@ func (d *dest) Stage(ctx context.Context, req connector.StageRequest) (connector
 	}
 	st := &stage{
 		Run: req.Run, Epoch: req.Epoch, Dir: runDir(req.Run) + "/" + folder,
-		Format: d.spec.Format, Compression: d.spec.Compression, Plan: req.Plan,
+		Format: d.spec.Format, Compression: d.spec.Compression, Plan: req.Plan, Once: s.far != nil,
 	}
 	if err := d.clear(ctx, s, st, st.owns); err != nil {
 		return nil, classify(d.spec.Dir, err)
@@ -123,13 +146,13 @@ func (d *dest) clear(ctx context.Context, s *store, st *stage, keep func(key str
 	return nil
 }
 
-// Write writes one file. The same task again replaces it.
+// Write writes one file. The same task again replaces it: the new receipt names another where the old can't be written over.
 func (d *dest) Write(ctx context.Context, raw connector.Stage, task int, rows batch.Stream) (connector.Receipt, error) {
 	st, err := parseStage(raw)
 	if err != nil {
 		return connector.Receipt{}, err
 	}
-	s, err := d.storage(true)
+	s, err := d.storage(ctx, true)
 	if err != nil {
 		return connector.Receipt{}, err
 	}
@@ -150,7 +173,7 @@ func receiptFile(st *stage, r connector.Receipt) (file, error) {
 	if err := json.Unmarshal(r.Token, &f); err != nil {
 		return f, fmt.Errorf("receipt of task %d: %w", r.Task, err)
 	}
-	if f.Path != st.file(r.Task) {
+	if !st.isFile(r.Task, f.Path) {
 		return f, fault.New(fault.Internal, "files.receipt", "",
 			"table %s: the receipt of task %d names %s, which is not of this stage", st.Plan.Name, r.Task, f.Path)
 	}
@@ -239,7 +262,7 @@ func (d *dest) Abort(ctx context.Context, raw connector.Stage) error {
 	if err != nil {
 		return err
 	}
-	s, err := d.storage(false)
+	s, err := d.storage(ctx, false)
 	if err != nil || s == nil {
 		return err
 	}

@@ -14,17 +14,28 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/gcerrors"
+
+	"github.com/kitamae/kitamae/bucket"
 )
 
 // store is the destination's folder as a bucket of keys, with what only a local disk
-// needs (local.go). Keys use slashes.
+// needs (local.go) and what only an object store can do (far.go). Keys use slashes.
 type store struct {
 	bucket *blob.Bucket
-	dir    string // on the local disk
+	dir    string         // on the local disk; "" in an object store
+	far    *bucket.Bucket // nil on the local disk
 }
 
-// openStore opens dir, making it if create says so. Without, a folder that is not there is nil.
-func openStore(dir string, create bool) (*store, error) {
+// openStore opens dir, making it if create says so. Without, a folder that is not there is nil. In an object store
+// folders need no making.
+func openStore(ctx context.Context, dir string, create bool) (*store, error) {
+	if bucket.Is(dir) {
+		b, err := bucket.Open(context.WithoutCancel(ctx), dir) // it outlives the call
+		if err != nil {
+			return nil, err
+		}
+		return &store{bucket: b.Bucket, far: b}, nil
+	}
 	if !create {
 		info, err := os.Stat(dir)
 		if errors.Is(err, os.ErrNotExist) {
@@ -57,9 +68,23 @@ func (s *store) read(ctx context.Context, key string) (text []byte, found bool, 
 	return text, err == nil, err
 }
 
+// readVersion is read with the version that an object store has the object in; "" on the local disk.
+func (s *store) readVersion(ctx context.Context, key string) (text []byte, version string, found bool, err error) {
+	if s.far == nil {
+		text, found, err = s.read(ctx, key)
+		return text, "", found, err
+	}
+	text, version, err = s.far.Read(ctx, key)
+	return text, version, version != "", err
+}
+
 // open reads an object from its start.
 func (s *store) open(ctx context.Context, key string) (io.ReadCloser, error) {
-	return s.bucket.NewReader(ctx, key, nil)
+	r, err := s.bucket.NewReader(ctx, key, nil)
+	if err != nil {
+		return nil, s.said(err)
+	}
+	return r, nil
 }
 
 // size is an object's length in bytes; found is false where there is none.
@@ -69,7 +94,7 @@ func (s *store) size(ctx context.Context, key string) (n int64, found bool, err 
 		return 0, false, nil
 	}
 	if err != nil {
-		return 0, false, err
+		return 0, false, s.said(err)
 	}
 	return a.Size, true, nil
 }
@@ -84,7 +109,7 @@ func (s *store) list(ctx context.Context, folder string) ([]string, error) {
 			return keys, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, s.said(err)
 		}
 		keys = append(keys, o.Key)
 	}
@@ -146,6 +171,7 @@ func (s *store) put(ctx context.Context, key string, text []byte) error {
 
 // sink writes one object, which appears whole under its key when it is closed.
 type sink struct {
+	of    *store
 	w     *blob.Writer
 	local *os.File // what w writes to, nil beyond the local disk
 	stop  context.CancelFunc
@@ -156,9 +182,10 @@ type sink struct {
 // create starts an object. Either close or cancel it.
 func (s *store) create(ctx context.Context, key string) (*sink, error) {
 	ctx, stop := context.WithCancel(ctx)
-	k := &sink{stop: stop, hash: xxh3.New128()}
+	k := &sink{of: s, stop: stop, hash: xxh3.New128()}
 	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{
 		ContentType: "application/octet-stream", // or the first bytes would be held back to guess one
+		BufferSize:  farPart, MaxConcurrency: 2, // of an upload; a local disk needs none
 		BeforeWrite: func(as func(any) bool) error { as(&k.local); return nil },
 	})
 	if err != nil {
@@ -186,7 +213,7 @@ func (k *sink) close() error {
 			return err
 		}
 	}
-	return k.w.Close()
+	return k.of.said(k.w.Close())
 }
 
 // cancel leaves nothing.

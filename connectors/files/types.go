@@ -30,7 +30,7 @@ func (s Spec) columns(schema *arrow.Schema) []connector.ColumnPlan {
 			Nullable: f.Nullable, Comment: batch.Meta(f, batch.CommentKey), Source: batch.Meta(f, batch.NativeKey),
 		}
 		if s.Format == parquet {
-			p.Name = freeName(f.Name, taken)
+			p.Name = connector.FreeName(f.Name, taken, strings.ToLower)
 			p.Type.DataType = standIn(f.Type)
 			if _, ok := f.Type.(*arrow.Decimal256Type); ok {
 				p.Kind = batch.KindDecimal
@@ -44,16 +44,6 @@ func (s Spec) columns(schema *arrow.Schema) []connector.ColumnPlan {
 		plans[i] = p
 	}
 	return plans
-}
-
-// freeName is name, or name with the first suffix that makes it unlike the others whatever the case.
-func freeName(name string, taken map[string]bool) string {
-	free := name
-	for i := 2; taken[strings.ToLower(free)]; i++ {
-		free = fmt.Sprintf("%s_%d", name, i)
-	}
-	taken[strings.ToLower(free)] = true
-	return free
 }
 
 // standIn is the type Parquet holds values of type t as.

@@ -38,7 +38,7 @@ func filledDatabase(t *testing.T, s servertest.Server) conform.Config {
 		"create table `empty` (id int primary key, day date, flag tinyint(1), data json)",
 		"create table days (id int primary key, d date not null, ts datetime(6) not null, y year not null)",
 		"insert into days values (1, '0000-00-00', '2024-00-15', 0), (2, '2024-02-29', '2024-02-29 12:00:00.000001', 2024), (3, '9999-12-31', '1000-01-01', 1901)",
-		"drop table digits", "drop table numbers", "analyze table `学習 記録`", "analyze table pairs",
+		"drop table digits", "drop table numbers", "analyze table `学習 記録`", "analyze table pairs", "analyze table keyless", "analyze table `empty`", "analyze table days", // else the estimates change when the server gets to it
 	)
 	spec := mysql.Connector.Source.NewSpec().(*mysql.Spec)
 	spec.Host, spec.Port, spec.User, spec.Password, spec.Database = s.Host, s.Port, s.User, conf.Secret(s.Password), db

@@ -3,12 +3,10 @@ package mysql
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,13 +16,14 @@ import (
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // pins are what every session sets before anything else. Nothing the server or its
 // administrator chose may change what a value reads as; a stalled destination may make the
 // server wait for an hour before it gives up.
 const pins = "SET SESSION time_zone='+00:00', sql_mode='', net_write_timeout=3600, wait_timeout=86400," +
-	" transaction_isolation='REPEATABLE-READ', sql_select_limit=DEFAULT"
+	" transaction_isolation='REPEATABLE-READ', transaction_read_only=1, sql_select_limit=DEFAULT"
 
 // conn is one logged-in connection. It serves one goroutine at a time.
 type conn struct {
@@ -34,48 +33,38 @@ type conn struct {
 	in  packets  // the row loop's own buffer, over raw
 	// broken is set when bytes of an answer may still be under way: the connection can only be closed.
 	broken bool
+	// end ends the session of a data connection that is broken, by way of another one; see [Source.end].
+	end func(id uint32)
+	// snapshot is set while a transaction with a savepoint is open; see [conn.beginSnapshot].
+	snapshot bool
 }
 
 // dialer logs in to one server.
 type dialer struct {
 	spec    Spec
-	tls     *tls.Config // nil: in the clear
-	version string      // of kitamae
+	tls     *tls.Config    // nil: in the clear
+	tunnel  *sqlkit.Tunnel // nil: no tunnel
+	iam     *sqlkit.IAM    // nil: with the password
+	version string         // of kitamae
 }
 
-func newDialer(spec Spec, env connector.Env) (*dialer, error) {
+func newDialer(ctx context.Context, spec Spec, env connector.Env) (*dialer, error) {
 	d := &dialer{spec: spec, version: env.Version}
-	mode := spec.TLS.Mode
-	if mode == "" {
-		mode = tlsVerify
-		if spec.local() && spec.TLS.CAFile == "" {
-			mode = tlsOff
+	host := spec.Host
+	if host == "" {
+		host = "localhost"
+	}
+	var err error
+	if d.tls, err = spec.TLS.Config(host, spec.local(), env.Dir); err != nil {
+		return nil, fault.Wrap(fault.Config, "mysql.tls", "check source.mysql.tls.ca_file", err)
+	}
+	if spec.Auth == sqlkit.AuthIAM {
+		if d.iam, err = sqlkit.NewIAM(ctx, spec.Host, spec.Port, spec.User, d.tls); err != nil {
+			return nil, err
 		}
 	}
-	if mode == tlsOff {
-		return d, nil
-	}
-	d.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: spec.TLS.ServerName, InsecureSkipVerify: mode == tlsSkipVerify}
-	if d.tls.ServerName == "" {
-		d.tls.ServerName = spec.Host
-	}
-	if d.tls.ServerName == "" {
-		d.tls.ServerName = "localhost"
-	}
-	if spec.TLS.CAFile == "" {
-		return d, nil
-	}
-	path := spec.TLS.CAFile
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(env.Dir, path)
-	}
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fault.Wrap(fault.Config, "mysql.tls", "check source.mysql.tls.ca_file", fmt.Errorf("read the CA file: %w", err))
-	}
-	d.tls.RootCAs = x509.NewCertPool()
-	if !d.tls.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fault.New(fault.Config, "mysql.tls", "source.mysql.tls.ca_file must hold certificates in PEM form", "%s holds no certificate", path)
+	if d.tunnel, err = sqlkit.NewTunnel(spec.SSH, env.Dir, spec.ConnectTimeout); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -87,7 +76,7 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 		return nil, d.refused(ctx, err)
 	}
 	stop := c.watch(ctx, nil)
-	err = c.pin()
+	err = c.pin(d.spec.StatementTimeout)
 	if stop(); err != nil {
 		c.close()
 		return nil, d.refused(ctx, fmt.Errorf("set up the session: %w", err))
@@ -99,6 +88,12 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 func (d *dialer) login(ctx context.Context, database string) (c *conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.spec.ConnectTimeout)
 	defer cancel()
+	password := d.spec.Password.Reveal()
+	if d.iam != nil {
+		if password, err = d.iam.Password(ctx); err != nil {
+			return nil, err
+		}
+	}
 	network, address := "tcp", d.spec.address()
 	if d.spec.Socket != "" {
 		network = "unix"
@@ -107,9 +102,14 @@ func (d *dialer) login(ctx context.Context, database string) (c *conn, err error
 	release := func() bool { return true }
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		var err error
-		if sock, err = new(net.Dialer).DialContext(ctx, network, address); err == nil {
+		connect := (&net.Dialer{KeepAliveConfig: sqlkit.KeepAlive}).DialContext
+		if d.tunnel != nil {
+			connect = d.tunnel.DialContext
+		}
+		if sock, err = connect(ctx, network, address); err == nil {
 			// The handshake knows nothing of ctx.
 			release = context.AfterFunc(ctx, func() { sock.Close() })
+			return sqlkit.Patient(sock, d.spec.ReadTimeout), nil
 		}
 		return sock, err
 	}
@@ -126,7 +126,7 @@ func (d *dialer) login(ctx context.Context, database string) (c *conn, err error
 			c, err = nil, fmt.Errorf("malformed handshake: %v", r)
 		}
 	}()
-	my, err := client.ConnectWithDialer(ctx, network, address, d.spec.User, d.spec.Password.Reveal(), database, dial, setup)
+	my, err := client.ConnectWithDialer(ctx, network, address, d.spec.User, password, database, dial, setup)
 	if err == nil && !release() {
 		err = context.Cause(ctx)
 	}
@@ -144,14 +144,14 @@ func (d *dialer) login(ctx context.Context, database string) (c *conn, err error
 
 func (c *conn) mariadb() bool { return strings.Contains(c.my.GetServerVersion(), "MariaDB") }
 
-// pin makes the session independent of the server's settings.
-func (c *conn) pin() error {
+// pin makes the session independent of the server's settings, read-only, and ends statements that take too long.
+func (c *conn) pin(limit time.Duration) error {
 	sets := []string{"SET NAMES utf8mb4", pins}
 	if c.mariadb() {
-		sets[1] = strings.Replace(pins, "transaction_isolation", "tx_isolation", 1)
-		sets = append(sets, "SET SESSION max_statement_time=0, idle_transaction_timeout=0, idle_readonly_transaction_timeout=0")
+		sets[1] = strings.NewReplacer("transaction_isolation", "tx_isolation", "transaction_read_only", "tx_read_only").Replace(pins)
+		sets = append(sets, fmt.Sprintf("SET SESSION max_statement_time=%g", limit.Seconds()), "SET SESSION idle_transaction_timeout=0, idle_readonly_transaction_timeout=0")
 	} else {
-		sets = append(sets, "SET SESSION max_execution_time=0, information_schema_stats_expiry=0")
+		sets = append(sets, fmt.Sprintf("SET SESSION max_execution_time=%d, information_schema_stats_expiry=0", limit.Milliseconds()))
 	}
 	for _, sql := range sets {
 		if _, err := c.my.Execute(sql); err != nil {
@@ -205,6 +205,9 @@ func (c *conn) close() {
 		_ = c.my.Quit()
 	}
 	_ = c.raw.Close()
+	if c.broken && c.end != nil {
+		c.end(c.id)
+	}
 }
 
 // text is field k of row i as the server printed it; ok is false for null.

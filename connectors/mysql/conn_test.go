@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/internal/servertest"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // TestRefusals: what a person reads when logging in does not work.
@@ -28,8 +30,8 @@ func TestRefusals(t *testing.T) {
 			{"nothing listens", func(p *Spec) { p.Port = 1 }, "mysql.refused", "127.0.0.1:1"},
 			{"unknown database", func(p *Spec) { p.Database = p.Database[:len(p.Database)-1] }, "mysql.database", db},
 			{"no such socket", func(p *Spec) { p.Host, p.Socket = "", "/nowhere.sock" }, "mysql.socket", "/nowhere.sock"},
-			{"unknown authority", func(p *Spec) { p.TLS.Mode = tlsVerify }, "mysql.tls", "ca_file"},
-			{"wrong name", func(p *Spec) { p.TLS = TLS{CAFile: s.CAFile, ServerName: "other.example"} }, "mysql.tls", "other.example"},
+			{"unknown authority", func(p *Spec) { p.TLS.Mode = sqlkit.TLSVerify }, "mysql.tls", "ca_file"},
+			{"wrong name", func(p *Spec) { p.TLS = sqlkit.TLS{CAFile: s.CAFile, ServerName: "other.example"} }, "mysql.tls", "other.example"},
 			{"no CA file", func(p *Spec) { p.TLS.CAFile = "/nowhere.pem" }, "mysql.tls", "/nowhere.pem"},
 			{"no mode", func(p *Spec) { p.TLS.Mode = "maybe" }, "mysql.spec", "maybe"},
 		} {
@@ -57,7 +59,7 @@ func TestRoutes(t *testing.T) {
 		for name, change := range map[string]func(*Spec){
 			"tcp":    func(p *Spec) {},
 			"tls":    func(p *Spec) { p.TLS.CAFile = s.CAFile },
-			"skip":   func(p *Spec) { p.TLS.Mode = tlsSkipVerify },
+			"skip":   func(p *Spec) { p.TLS.Mode = sqlkit.TLSSkipVerify },
 			"socket": func(p *Spec) { p.Host, p.Socket = "", s.Socket },
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -218,6 +220,32 @@ func TestLostConnections(t *testing.T) {
 		if _, _, err := readRows(t.Context(), src, scan.Tables[0].Partitions[0]); err != nil {
 			t.Errorf("after a new scan: %v", err)
 		}
+	})
+}
+
+// deaf is a connection whose end the server never hears of.
+type deaf struct{ net.Conn }
+
+func (deaf) Close() error { return nil }
+
+// TestLostSessionsAreEnded: the server ends a session that was lost without its knowledge, and lets go of its locks.
+func TestLostSessionsAreEnded(t *testing.T) {
+	everyServer(t, func(t *testing.T, s servertest.Server, db string) {
+		s.Exec(t, db, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+		src := open(t, specFor(s, db))
+		scanOf(t, src, table(t, src, "t"), 2)
+		v, _ := src.current()
+		c, err := v.lanes[0].acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.query(t.Context(), "SELECT * FROM t"); err != nil { // from now on an ALTER TABLE waits for this transaction
+			t.Fatal(err)
+		}
+		defer c.raw.Close()
+		c.raw, c.broken = deaf{c.raw}, true
+		v.lanes[0].release(c)
+		s.Exec(t, db, "SET SESSION lock_wait_timeout = 20", "ALTER TABLE t ADD COLUMN more int")
 	})
 }
 

@@ -63,7 +63,7 @@ func (c *cell) changed(into map[string]map[string]int64) {
 			if into[c.name] == nil {
 				into[c.name] = map[string]int64{}
 			}
-			into[c.name][what] = n
+			into[c.name][what] += n
 		}
 	}
 }

@@ -78,6 +78,10 @@ func (s *Source) discoverColumns(ctx context.Context, tables map[string]*connect
 	if err != nil {
 		return err
 	}
+	srids, err := s.declaredSRIDs(ctx)
+	if err != nil {
+		return err
+	}
 	res, err := s.control(ctx, "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_COMMENT, EXTRA"+
 		" FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, ORDINAL_POSITION")
 	if err != nil {
@@ -95,6 +99,9 @@ func (s *Source) discoverColumns(ctx context.Context, tables map[string]*connect
 		nullable, _ := text(res, i, 3)
 		c.Comment, _ = text(res, i, 4)
 		extra, _ := text(res, i, 5)
+		if srid := srids[[2]string{table, c.Name}]; srid != "" {
+			c.Native += " SRID " + srid
+		}
 		n := parseNative(c.Native)
 		c.Type.DataType, c.Kind = n.arrowType()
 		c.Nullable = nullable == "YES" || n.dated()
@@ -132,6 +139,26 @@ func (s *Source) jsonColumns(ctx context.Context) (map[[2]string]bool, error) {
 		if inside, ok := strings.CutPrefix(clause, "json_valid(`"); ok && strings.HasSuffix(inside, "`)") {
 			found[[2]string{table, strings.ReplaceAll(strings.TrimSuffix(inside, "`)"), "``", "`")}] = true
 		}
+	}
+	return found, nil
+}
+
+// declaredSRIDs are the spatial reference systems that geometry columns are declared to be in, all their values then. MariaDB has
+// none, nor has MySQL before 8.
+func (s *Source) declaredSRIDs(ctx context.Context) (map[[2]string]string, error) {
+	found := map[[2]string]string{}
+	if s.ctl.mariadb() || strings.HasPrefix(s.ctl.my.GetServerVersion(), "5.") {
+		return found, nil
+	}
+	res, err := s.control(ctx, "SELECT TABLE_NAME, COLUMN_NAME, CONCAT(SRS_ID) FROM information_schema.ST_GEOMETRY_COLUMNS"+
+		" WHERE TABLE_SCHEMA = DATABASE() AND SRS_ID IS NOT NULL")
+	if err != nil {
+		return nil, s.catalogFault(ctx, err)
+	}
+	for i := range res.Values {
+		table, _ := text(res, i, 0)
+		column, _ := text(res, i, 1)
+		found[[2]string{table, column}], _ = text(res, i, 2)
 	}
 	return found, nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -40,6 +41,8 @@ const (
 	erTableDefChanged  = 1412
 	erAccessNoPassword = 1698
 	erConnectionKilled = 1927 // MariaDB
+	erStatementTimeout = 1969 // MariaDB
+	erQueryTimeout     = 3024 // MySQL
 	erSecureTransport  = 3159
 )
 
@@ -47,6 +50,9 @@ const (
 func (d *dialer) refused(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if f := (*fault.Error)(nil); errors.As(err, &f) { // the tunnel's
+		return err
 	}
 	var (
 		my       *mysql.MyError
@@ -57,7 +63,7 @@ func (d *dialer) refused(ctx context.Context, err error) error {
 		place    = d.spec.address()
 		user     = d.spec.User
 		wrapped  = fmt.Errorf("connect to %s: %w", place, err)
-		tlsHint  = "give the authority that signed the server's certificate as source.mysql.tls.ca_file (Amazon RDS: global-bundle.pem)"
+		tlsHint  = "give the authority that signed the server's certificate as source.mysql.tls.ca_file; for Amazon RDS write its own name, which ends in rds.amazonaws.com, as host or source.mysql.tls.server_name"
 		hostHint = "check source.mysql.host and source.mysql.port"
 	)
 	if d.spec.Socket != "" {
@@ -70,6 +76,8 @@ func (d *dialer) refused(ctx context.Context, err error) error {
 		return fault.New(fault.Config, "mysql.host", "check source.mysql.host", "host %q is not known: %v", d.spec.Host, dns)
 	case errors.As(err, &cert), errors.As(err, &unknown), errors.As(err, &record):
 		return fault.Wrap(fault.Config, "mysql.tls", tlsHint, wrapped)
+	case hungUp(err):
+		return fault.Again(fault.Wrap(fault.Source, "mysql.connect", "see the server's log: it, or something before it, hangs up; it may be starting", wrapped))
 	case strings.Contains(err.Error(), "does not support TLS"):
 		return fault.New(fault.Config, "mysql.tls", "turn TLS on at the server, or set source.mysql.tls.mode: off if the network between is trusted",
 			"%s does not speak TLS", place)
@@ -78,13 +86,23 @@ func (d *dialer) refused(ctx context.Context, err error) error {
 	case strings.Contains(err.Error(), "auth plugin"):
 		return fault.Wrap(fault.Config, "mysql.auth", "give the user a password: caching_sha2_password, mysql_native_password and ed25519 are spoken", wrapped)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fault.New(fault.Config, "mysql.refused", hostHint+"; is the server running?", "nothing listens at %s", place)
+		return fault.New(fault.Source, "mysql.refused", hostHint+"; is the server running?", "nothing listens at %s", place).Again()
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return fault.Wrap(fault.Config, "mysql.socket", "check source.mysql.socket", wrapped)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.Wrap(fault.Source, "mysql.timeout", hostHint+" and that a firewall lets this machine through", wrapped)
+		return fault.Again(fault.Wrap(fault.Source, "mysql.timeout", hostHint+" and that a firewall lets this machine through", wrapped))
 	}
 	return fault.Wrap(fault.Source, "mysql.connect", hostHint+fmt.Sprintf(" (user %q)", user), wrapped)
+}
+
+// hungUp says whether the connection ended before an answer, rather than with one.
+func hungUp(err error) bool {
+	for _, end := range []error{mysql.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // denied translates what the server itself answered to a login.
@@ -92,6 +110,11 @@ func (d *dialer) denied(ctx context.Context, my *mysql.MyError) error {
 	place, user := d.spec.address(), d.spec.User
 	switch my.Code {
 	case erAccessDenied, erAccessNoPassword:
+		if d.iam != nil {
+			return fault.New(fault.Config, "mysql.auth",
+				"allow the AWS role rds-db:connect on this user, turn IAM authentication on at the database, and CREATE USER … IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
+				"%s refused the AWS role as user %q: %s", place, user, my.Message)
+		}
 		return fault.New(fault.Config, "mysql.auth", "check source.mysql.user and the secret behind source.mysql.password",
 			"%s refused user %q: %s", place, user, my.Message)
 	case erDBAccessDenied:
@@ -106,6 +129,8 @@ func (d *dialer) denied(ctx context.Context, my *mysql.MyError) error {
 	case erConCount, erTooManyUserConns, erUserLimit:
 		return fault.New(fault.Source, "mysql.too_many_connections", "lower limits.connections, or raise the server's max_connections or the user's limit",
 			"%s has no connection left: %s", place, my.Message).Again()
+	case erServerShutdown:
+		return fault.New(fault.Source, "mysql.connect", "wait for the server to be back", "%s is being shut down: %s", place, my.Message).Again()
 	case erSecureTransport:
 		return fault.New(fault.Config, "mysql.tls", "set source.mysql.tls.mode: verify", "%s insists on TLS", place)
 	}
@@ -186,6 +211,8 @@ func failed(ctx context.Context, doing string, table string, where string, err e
 		return fault.Wrap(fault.Source, "mysql.grant", fmt.Sprintf("GRANT SELECT ON %s TO the user", quoteName(table)), wrapped)
 	case erViewInvalid:
 		return fault.Wrap(fault.Source, "mysql.view", "repair the view, or skip it in tables", wrapped)
+	case erStatementTimeout, erQueryTimeout:
+		return fault.Wrap(fault.Source, "mysql.statement_timeout", "read: chunked makes statements short; or raise source.mysql.statement_timeout", wrapped)
 	case erInterrupted:
 		return fault.Again(fault.Wrap(fault.Source, "mysql.killed", "somebody or a time limit of the server stopped the query", wrapped))
 	}

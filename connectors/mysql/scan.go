@@ -13,6 +13,7 @@ import (
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // defaultConnections is how many data connections a scan uses when nothing is asked for.
@@ -24,6 +25,7 @@ type view struct {
 	maxValue int
 	tables   []viewTable // in the order of the request
 	lanes    []*lane
+	chunked  bool
 }
 
 // viewTable is one table of a view.
@@ -40,7 +42,13 @@ type viewTable struct {
 	rows    int64
 	weight  int64 // bytes, for sharing out tables
 	notes   []string
+	reached string // of the cursor
 	lane    *lane
+	// guarantee, pace and counts serve chunked reading: the table's own guarantee, how long the next statement is, and
+	// whether a count in the same view must be the same.
+	guarantee connector.Guarantee
+	pace      *sqlkit.Pace
+	counts    bool
 }
 
 func (v *view) close() {
@@ -65,7 +73,11 @@ func (s *Source) Scan(ctx context.Context, req connector.ScanRequest) (*connecto
 	if req.BatchBytes <= 0 {
 		req.BatchBytes = 8 << 20
 	}
-	v := &view{req: req, maxValue: req.MaxValueBytes}
+	chunked, err := s.portable(req.Portable)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{req: req, maxValue: req.MaxValueBytes, chunked: chunked}
 	if v.maxValue <= 0 {
 		v.maxValue = 256 << 20
 	}
@@ -80,25 +92,23 @@ func (s *Source) Scan(ctx context.Context, req connector.ScanRequest) (*connecto
 	if err != nil {
 		return nil, err
 	}
-	one, position, note, err := s.snapshot(ctx, conns)
-	if err != nil {
+	out := &connector.Scan{Notes: notes}
+	of := make([]int, len(v.tables))
+	if v.chunked {
+		v.lanes = []*lane{newLane(conns...)}
+		v.lanes[0].open = s.openData
+		out.Guarantee, out.Portable = connector.Chunked, true
+		for _, err := range s.throttle.Unknown(ctx) {
+			out.Notes = append(out.Notes, err.Error())
+		}
+	} else if of, err = s.fix(ctx, v, conns, out); err != nil {
 		closeAll(conns)
 		return nil, err
 	}
-	weights := make([]int64, len(v.tables))
-	for i := range v.tables {
-		weights[i] = v.tables[i].weight
-	}
-	all, of, guarantee := lanes(one, conns, weights)
-	v.lanes = all
-	out := &connector.Scan{Guarantee: guarantee, Position: position, Notes: notes}
-	if guarantee != connector.Database {
-		out.Notes = append(out.Notes, "each table has its own snapshot: "+note)
-	}
 	for i := range v.tables {
 		t := &v.tables[i]
-		t.lane = all[of[i]]
-		st := connector.ScannedTable{Rows: t.rows, Notes: t.notes}
+		t.lane = v.lanes[of[i]]
+		st := connector.ScannedTable{Rows: t.rows, Guarantee: t.guarantee, Reached: t.reached, Notes: t.notes}
 		for _, p := range t.ranges {
 			raw, err := json.Marshal(p)
 			if err != nil {
@@ -113,6 +123,24 @@ func (s *Source) Scan(ctx context.Context, req connector.ScanRequest) (*connecto
 	s.view = v
 	s.mu.Unlock()
 	return out, nil
+}
+
+// fix opens the snapshots, and says which lane each table is read on.
+func (s *Source) fix(ctx context.Context, v *view, conns []*conn, out *connector.Scan) (of []int, err error) {
+	one, position, note, err := s.snapshot(ctx, conns)
+	if err != nil {
+		return nil, err
+	}
+	weights := make([]int64, len(v.tables))
+	for i := range v.tables {
+		weights[i] = v.tables[i].weight
+	}
+	v.lanes, of, out.Guarantee = lanes(one, conns, weights)
+	out.Position = position
+	if out.Guarantee != connector.Database {
+		out.Notes = append(out.Notes, "each table has its own snapshot: "+note)
+	}
+	return of, nil
 }
 
 // layOut prepares each table's query and divides it into ranges.
@@ -134,16 +162,34 @@ func (s *Source) layOut(ctx context.Context, v *view) error {
 		if err != nil {
 			return fault.Wrap(fault.Config, "mysql.column_type", "change the column's type in columns, or leave it out", err)
 		}
+		if t.reached, err = s.beyond(ctx, t); err != nil {
+			return err
+		}
 		t.rows, t.weight = st.rows, st.bytes
 		t.ranges = []partition{{Table: i}}
+		view := scan.Table.View || st.view
+		t.counts = !view && snapshotEngine(st.engine)
+		if v.chunked && view {
+			t.prepareChunks(nil)
+		} else if v.chunked {
+			t.prepareChunks(indexes[scan.Table.Name])
+		}
 		switch {
-		case scan.Table.View || st.view:
+		case view:
+		case len(scan.Resume) > 0 && t.guarantee == connector.Chunked:
+			if err := t.resume(i); err != nil {
+				return err
+			}
+		case v.chunked && len(t.split.columns) == 0:
 		case !snapshotEngine(st.engine):
 			t.notes = append(t.notes, fmt.Sprintf("engine %s has no snapshots: the table is not covered by the guarantee", st.engine))
 		default:
 			if err := s.divide(ctx, v, i, t, indexes[scan.Table.Name]); err != nil {
 				return failed(ctx, "divide", scan.Table.Ref(), "", err)
 			}
+		}
+		if err := tiled(t.ranges); err != nil {
+			return fmt.Errorf("table %s: %w", scan.Table.Ref(), err)
 		}
 		v.tables = append(v.tables, *t)
 	}
@@ -191,7 +237,7 @@ func (t *viewTable) query(p partition) string {
 // where joins conditions with the config's own; "" where there are none.
 func (t *viewTable) where(conditions ...string) string {
 	var all []string
-	for _, c := range append(conditions, t.scan.Where) {
+	for _, c := range append(conditions, t.scan.Where.Reveal()) {
 		if strings.TrimSpace(c) != "" {
 			all = append(all, "("+c+"\n)") // a comment may end it
 		}
@@ -329,7 +375,7 @@ func (s *Source) inSnapshot(ctx context.Context, t *viewTable, f func(c *conn) e
 		return (&reading{src: s, t: t}).connectionLost(left, err)
 	}
 	if err != nil {
-		return failed(ctx, "look into", t.scan.Table.Ref(), t.scan.Where, err)
+		return failed(ctx, "look into", t.scan.Table.Ref(), t.scan.Where.Reveal(), err)
 	}
 	return nil
 }

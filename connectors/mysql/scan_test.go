@@ -205,6 +205,14 @@ func TestSnapshotWhileWriting(t *testing.T) {
 				return
 			}
 			defer c.close()
+			writable := "SET SESSION transaction_read_only=0"
+			if c.mariadb() {
+				writable = "SET SESSION tx_read_only=0"
+			}
+			if _, err := c.query(t.Context(), writable); err != nil { // kitamae's own sessions never write
+				t.Error(err)
+				return
+			}
 			for n := 0; ; n++ {
 				select {
 				case <-stop:

@@ -17,6 +17,8 @@ import (
 // lane is connections that share one snapshot. Readers borrow them.
 type lane struct {
 	idle chan *conn
+	// open, unless nil, makes a connection in place of a lost one, as nothing is lost with it: idle then holds nil for it.
+	open func(context.Context) (*conn, error)
 
 	mu     sync.Mutex
 	live   int           // not lost
@@ -36,17 +38,28 @@ func newLane(conns ...*conn) *lane {
 func (l *lane) acquire(ctx context.Context) (*conn, error) {
 	select {
 	case c := <-l.idle:
-		return c, nil
+		return l.ready(ctx, c)
 	default:
 	}
 	select {
 	case c := <-l.idle:
-		return c, nil
+		return l.ready(ctx, c)
 	case <-l.gone:
 		return nil, snapshotLost(errors.New("no connection of the snapshot is left"))
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+func (l *lane) ready(ctx context.Context, c *conn) (*conn, error) {
+	if c != nil {
+		return c, nil
+	}
+	c, err := l.open(ctx)
+	if err != nil {
+		l.idle <- nil
+	}
+	return c, err
 }
 
 // release takes c back and says how many connections the snapshot has left.
@@ -58,6 +71,10 @@ func (l *lane) release(c *conn) int {
 		return l.live
 	}
 	c.close()
+	if l.open != nil && !l.closed {
+		l.idle <- nil
+		return l.live
+	}
 	l.live--
 	if l.live == 0 {
 		close(l.gone)
@@ -73,7 +90,9 @@ func (l *lane) close() {
 	for {
 		select {
 		case c := <-l.idle:
-			c.close()
+			if c != nil {
+				c.close()
+			}
 			if l.live--; l.live == 0 {
 				close(l.gone)
 			}
@@ -97,13 +116,14 @@ func (c *conn) beginSnapshot(ctx context.Context) error {
 			return err
 		}
 	}
+	c.snapshot = true
 	return nil
 }
 
 // releaseLocks lets go of the metadata locks of what was read, without leaving the snapshot: an ALTER TABLE
 // of the application would else wait for the end of the run, and every query behind it.
 func (c *conn) releaseLocks() {
-	if c.broken {
+	if c.broken || !c.snapshot {
 		return
 	}
 	_ = c.raw.SetDeadline(time.Now().Add(10 * time.Second))
@@ -306,10 +326,19 @@ func (s *Source) positionFault(ctx context.Context, err error) error {
 	return failed(ctx, "read the binlog position of", place(s.spec), "", err)
 }
 
-// open opens the data connections a scan may use: n, or fewer where the server has no more.
+// openData opens a data connection.
+func (s *Source) openData(ctx context.Context) (*conn, error) {
+	c, err := s.dial.open(ctx)
+	if err == nil {
+		c.end = s.end
+	}
+	return c, err
+}
+
+// openAll opens the data connections a scan may use: n, or fewer where the server has no more.
 func (s *Source) openAll(ctx context.Context, n int) (conns []*conn, notes []string, err error) {
 	for len(conns) < n {
-		c, err := s.dial.open(ctx)
+		c, err := s.openData(ctx)
 		if fault.HasCode(err, "mysql.too_many_connections") && len(conns) > 0 {
 			return conns, []string{fmt.Sprintf("the server gave %d of %d connections: %v", len(conns), n, err)}, nil
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 var (
@@ -31,16 +32,23 @@ type Source struct {
 	mariadb bool
 	pool    *batch.Pool
 	sizing  sizing
+	role    role
+	// chunked says that tables are read in short transactions, and throttle when the next one may begin.
+	chunked  bool
+	throttle *sqlkit.Throttle
+	// between, where it is set, may change what is left to read after a chunk, for tests that break the loop.
+	between func(rest *partition)
 
-	ctlMu sync.Mutex
-	ctl   *conn
+	ctlMu  sync.Mutex
+	ctl    *conn
+	closed bool
 
 	mu   sync.Mutex
 	view *view // of the latest Scan; nil before
 }
 
 func newSource(ctx context.Context, spec Spec, env connector.Env) (*Source, error) {
-	d, err := newDialer(spec, env)
+	d, err := newDialer(ctx, spec, env)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +56,13 @@ func newSource(ctx context.Context, spec Spec, env connector.Env) (*Source, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Source{spec: spec, dial: d, mariadb: c.mariadb(), pool: &batch.Pool{}, sizing: defaultSizing(), ctl: c}, nil
+	s := &Source{spec: spec, dial: d, mariadb: c.mariadb(), pool: &batch.Pool{}, sizing: defaultSizing(), ctl: c}
+	s.throttle = s.newThrottle()
+	if err := s.settle(ctx, c); err != nil {
+		c.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // control runs one statement on the control connection, which it opens again when it was lost.
@@ -80,6 +94,20 @@ func (s *Source) kill(ctx context.Context, c *conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTimeout)
 	defer cancel()
 	_, _ = s.control(ctx, fmt.Sprintf("KILL QUERY %d", c.id))
+}
+
+// end ends a broken connection's session, as well as it can. A server that hears nothing of a lost connection keeps its locks and its
+// snapshot for hours: an ALTER TABLE would wait for it, and every query behind that.
+func (s *Source) end(id uint32) {
+	s.ctlMu.Lock()
+	closed := s.closed
+	s.ctlMu.Unlock()
+	if closed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
+	defer cancel()
+	_, _ = s.control(ctx, fmt.Sprintf("KILL %d", id))
 }
 
 // Read opens one partition of the latest scan. The query starts when Rows is ranged over.
@@ -117,8 +145,8 @@ func (s *Source) Close() error {
 	s.ctlMu.Lock()
 	defer s.ctlMu.Unlock()
 	s.ctl.close()
-	s.ctl.broken = true
-	return nil
+	s.ctl.broken, s.closed = true, true
+	return s.dial.tunnel.Close()
 }
 
 // reading is one partition under way.
@@ -138,7 +166,13 @@ func (r *reading) rows(yield func(arrow.RecordBatch, error) bool) {
 		yield(nil, err)
 		return
 	}
-	more, err := r.run(c, yield)
+	r.result = connector.ReadResult{From: time.Now().UTC(), Changed: map[string]map[string]int64{}}
+	var more bool
+	if r.view.chunked {
+		more, err = r.chunks(c, yield)
+	} else {
+		more, err = r.run(c, r.part, yield)
+	}
 	left := r.t.lane.release(c)
 	if err == nil || !more {
 		return
@@ -147,7 +181,7 @@ func (r *reading) rows(yield func(arrow.RecordBatch, error) bool) {
 		yield(nil, r.connectionLost(left, err))
 		return
 	}
-	yield(nil, failed(r.ctx, "read", r.t.scan.Table.Ref(), r.t.scan.Where, err))
+	yield(nil, failed(r.ctx, "read", r.t.scan.Table.Ref(), r.t.scan.Where.Reveal(), err))
 }
 
 // connectionLost says what the loss of a connection means: other connections may share
@@ -160,8 +194,8 @@ func (r *reading) connectionLost(left int, err error) error {
 	return snapshotLost(err)
 }
 
-// run reads the partition over c. more is false when the consumer stopped.
-func (r *reading) run(c *conn, yield func(arrow.RecordBatch, error) bool) (more bool, err error) {
+// run reads one range over c. more is false when the consumer stopped.
+func (r *reading) run(c *conn, part partition, yield func(arrow.RecordBatch, error) bool) (more bool, err error) {
 	ctx := r.ctx
 	stop := c.watch(ctx, func() { r.src.kill(ctx, c) })
 	stopped := false
@@ -170,8 +204,7 @@ func (r *reading) run(c *conn, yield func(arrow.RecordBatch, error) bool) (more 
 			err = context.Cause(ctx)
 		}
 	}()
-	r.result = connector.ReadResult{From: time.Now().UTC()}
-	st, err := c.execute(r.t.query(r.part))
+	st, err := c.execute(r.t.query(part))
 	if err != nil {
 		return true, err
 	}
@@ -197,8 +230,8 @@ func (r *reading) run(c *conn, yield func(arrow.RecordBatch, error) bool) (more 
 	}
 	c.in.inspect = d.inspect
 	more, err = r.pump(st, d, b, yield)
-	r.result.To, r.result.Bytes = time.Now().UTC(), c.in.bytes
-	r.result.Changed = map[string]map[string]int64{}
+	r.result.To = time.Now().UTC()
+	r.result.Bytes += c.in.bytes
 	for k := range d.cells {
 		d.cells[k].changed(r.result.Changed)
 	}

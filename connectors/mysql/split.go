@@ -110,8 +110,11 @@ func (s *Source) divide(ctx context.Context, v *view, i int, t *viewTable, index
 	if len(indexes) == 0 || t.rows < 2 || t.rows < s.sizing.bigRows && t.weight < s.sizing.bigBytes {
 		return nil
 	}
-	key := splitKey{}
+	key := t.split               // chosen already where reading is chunked
 	for _, ix := range indexes { // the best first
+		if len(key.columns) > 0 {
+			break
+		}
 		if key = newSplitKey(ix, t.scan.Table.Columns); len(key.columns) > 0 {
 			break
 		}
@@ -282,38 +285,24 @@ func (sp *splitter) estimate(ctx context.Context, prefix []string, lo, hi string
 func (sp *splitter) walk(ctx context.Context, prefix []string) ([]piece, error) {
 	step := max(sp.target, 1)
 	pieces := []piece{{start: prefix, rows: step}}
-	cols := sp.key.columns[len(prefix):]
-	var list, order []string
-	for k, col := range cols {
-		name := quoteName(col)
-		order = append(order, name)
-		if sp.key.kinds[len(prefix)+k] == bytesKey {
-			list = append(list, "HEX("+name+"), CHARSET("+name+")")
-		} else {
-			list = append(list, name+", ''")
-		}
-	}
+	tail := splitKey{columns: sp.key.columns[len(prefix):], kinds: sp.key.kinds[len(prefix):]}
+	list, order := tail.spelled()
 	var at []string
 	for {
 		conditions := sp.equals(prefix)
 		if at != nil {
-			conditions = append(conditions, splitKey{columns: cols}.side(at, ">", ">="))
+			conditions = append(conditions, tail.side(at, ">", ">="))
 		}
 		where := ""
 		if len(conditions) > 0 {
 			where = " WHERE " + strings.Join(conditions, " AND ")
 		}
 		res, err := sp.src.control(ctx, fmt.Sprintf("SELECT %s FROM %s FORCE INDEX (%s)%s ORDER BY %s LIMIT %d, 1",
-			strings.Join(list, ", "), sp.t.from, quoteName(sp.key.index), where, strings.Join(order, ", "), step))
+			list, sp.t.from, quoteName(sp.key.index), where, order, step))
 		if err != nil || len(res.Values) == 0 {
 			return pieces, err
 		}
-		next := make([]string, len(cols))
-		for k := range cols {
-			value, _ := text(res, 0, 2*k)
-			charset, _ := text(res, 0, 2*k+1)
-			next[k] = literal(sp.key.kinds[len(prefix)+k], value, charset)
-		}
+		next := tail.literals(res, 0)
 		if strings.Join(next, ",") == strings.Join(at, ",") { // the index goes on behind our columns
 			return pieces, nil
 		}

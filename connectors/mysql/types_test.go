@@ -16,6 +16,7 @@ import (
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/internal/servertest"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // everyServer runs test over every server there is, each with a fresh database.
@@ -260,7 +261,7 @@ func TestFromURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := got.(*Spec)
-	if spec.Host != "db.example" || spec.Port != 3307 || spec.User != "kit@me" || spec.Password.Reveal() != "pä:ss" || spec.Database != "app" || spec.TLS.Mode != tlsSkipVerify || spec.TLS.CAFile != "ca.pem" {
+	if spec.Host != "db.example" || spec.Port != 3307 || spec.User != "kit@me" || spec.Password.Reveal() != "pä:ss" || spec.Database != "app" || spec.TLS.Mode != sqlkit.TLSSkipVerify || spec.TLS.CAFile != "ca.pem" {
 		t.Errorf("got %+v", *spec)
 	}
 	if p := Connector.Source.Place(spec); p != "app on db.example:3307" {

@@ -13,7 +13,7 @@ import (
 func TestConform(t *testing.T) {
 	for _, s := range servertest.PostgresServers(t) {
 		t.Run(s.Name, func(t *testing.T) {
-			conform.Run(t, conform.Suite{Connector: postgres.Connector, Config: func(t *testing.T) conform.Config {
+			conform.Source(t, conform.Suite{Connector: postgres.Connector, Config: func(t *testing.T) conform.Config {
 				return filledDatabase(t, s)
 			}})
 		})

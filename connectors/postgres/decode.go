@@ -32,6 +32,10 @@ const (
 	opUUID
 	opJSONB
 	opList
+	opNarrow8 // the low 8 of 16 bits, 16 of 32, 32 of 64: what the destination widened
+	opNarrow16
+	opNarrow32
+	opDuration // an interval of nothing but time
 )
 
 // fate is what became of a value that could not be kept.
@@ -221,6 +225,14 @@ func (d *decoder) value(f *field, v []byte) error {
 		f.col.Uint64(binary.BigEndian.Uint64(v))
 	case opInterval:
 		f.interval(v)
+	case opNarrow8:
+		f.col.Uint8(v[1])
+	case opNarrow16:
+		f.col.Uint16(binary.BigEndian.Uint16(v[2:]))
+	case opNarrow32:
+		f.col.Uint32(binary.BigEndian.Uint32(v[4:]))
+	case opDuration:
+		f.col.Uint64(binary.BigEndian.Uint64(v))
 	case opUUID:
 		d.scratch = appendUUID(d.scratch[:0], v)
 		f.col.Value(d.scratch)
@@ -233,11 +245,11 @@ func width(o op) int {
 	switch o {
 	case opBool:
 		return 1
-	case op16:
+	case op16, opNarrow8:
 		return 2
-	case op32, opDate:
+	case op32, opDate, opNarrow16:
 		return 4
-	case opInterval, opUUID:
+	case opInterval, opUUID, opDuration:
 		return 16
 	}
 	return 8

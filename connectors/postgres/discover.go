@@ -118,13 +118,9 @@ func (c *conn) relations(ctx context.Context) ([]*relation, error) {
 	if err != nil {
 		return nil, err
 	}
-	types, err := list[pgType](ctx, c, "listing types", typesSQL)
+	cat, err := c.types(ctx)
 	if err != nil {
 		return nil, err
-	}
-	cat := catalog{}
-	for _, t := range types {
-		cat[t.OID] = t
 	}
 	byOID, all := map[uint32]*relation{}, make([]*relation, len(rows))
 	var oids, parents []uint32
@@ -260,9 +256,7 @@ func (s *source) Discover(ctx context.Context) ([]connector.Table, error) {
 		}
 		all, err := c.relations(ctx)
 		for _, r := range all {
-			if len(r.columns) > 0 {
-				tables = append(tables, r.table())
-			}
+			tables = append(tables, r.table())
 		}
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/agnivade/levenshtein"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -50,6 +51,23 @@ func (s *server) explain(ctx context.Context, doing string, err error) error {
 	return f.Again()
 }
 
+// explain is [server.explain] of the statement sent last. A server that ends one for its time limit gives the code of one that
+// somebody canceled, and only words, in whatever language it speaks, tell them apart. So does the time it took: kitamae's own
+// cancelling goes with a context that has ended.
+func (c *conn) explain(ctx context.Context, doing string, err error) error {
+	var pg *pgconn.PgError
+	limit := c.srv.spec.StatementTimeout
+	const clocks = 100 // the two machines' may differ by one part in so many
+	if limit == 0 || ctx.Err() != nil || !errors.As(err, &pg) || pg.Code != queryCanceled || time.Since(c.began) < limit-limit/clocks {
+		return c.srv.explain(ctx, doing, err)
+	}
+	return fault.Wrap(fault.Source, "postgres.statement_timeout", "read: chunked makes statements short; or raise source.postgres.statement_timeout",
+		fmt.Errorf("%s: the server ended the statement after %s: %s (SQLSTATE %s)", doing, time.Since(c.began).Round(time.Millisecond), pg.Message, pg.Code))
+}
+
+// queryCanceled is the SQLSTATE of a statement that was ended before it was done.
+const queryCanceled = "57014"
+
 // explainServer turns an error the server reported into a fault.
 func (s *server) explainServer(doing string, pg *pgconn.PgError) error {
 	said := fmt.Errorf("%s: %s (SQLSTATE %s)", doing, pg.Message, pg.Code)
@@ -66,9 +84,15 @@ func (s *server) explainServer(doing string, pg *pgconn.PgError) error {
 	case "53200":
 		return fault.Wrap(fault.Source, "postgres.resources", "raise max_locks_per_transaction, or read fewer tables in one run", said)
 	case "40001": // a standby had to choose between its replay and this snapshot
+		if s.chunked {
+			return fault.New(fault.Source, "postgres.conflict", "on a standby, raise max_standby_streaming_delay; the partition is read again", "%w", said).Again()
+		}
 		return fault.Wrap(fault.Source, "source.snapshot_lost",
 			"on a standby, turn hot_standby_feedback on or raise max_standby_streaming_delay", said)
-	case "57P01", "57P02", "57P03", "53300", "08006", "08003", "57014", "57P05":
+	case queryCanceled: // canceled by somebody; see conn.explain for the time limit
+		f := fault.New(fault.Source, "postgres.connection", "see the server's log; the partition is read again", "%w", said)
+		return f.Again()
+	case "57P01", "57P02", "57P03", "53300", "08006", "08003", "57P05":
 		f := fault.New(fault.Source, "postgres.connection", "see the server's log; the partition is read again", "%w", said)
 		return f.Again()
 	}
@@ -80,6 +104,9 @@ func (s *server) explainLogin(ctx context.Context, err error) error {
 	spec, at := s.spec, place(s.spec)
 	if ctx.Err() != nil {
 		return fault.Wrap(fault.Interrupted, "run.interrupted", "", fmt.Errorf("connecting to %s: %w", at, context.Cause(ctx)))
+	}
+	if isFault(err) { // the tunnel's
+		return err
 	}
 	var (
 		pg       *pgconn.PgError
@@ -102,7 +129,7 @@ func (s *server) explainLogin(ctx context.Context, err error) error {
 			"the certificate of %s is for another name: %w", at, err)
 	case errors.As(err, &unknown):
 		return fault.New(fault.Config, "postgres.tls",
-			"set source.postgres.tls.ca_file to the authority's PEM file (for Aurora and RDS: global-bundle.pem)",
+			"set source.postgres.tls.ca_file to the authority's PEM file; for Aurora and RDS write its own name, which ends in rds.amazonaws.com, as host or tls.server_name",
 			"the certificate of %s is signed by an authority this machine does not know", at)
 	case errors.As(err, &invalid), errors.As(err, &verify):
 		return fault.New(fault.Config, "postgres.tls", "renew the server's certificate, or set source.postgres.tls.ca_file",
@@ -129,6 +156,11 @@ func (s *server) explainLogin(ctx context.Context, err error) error {
 // refused explains a login the server turned down.
 func (s *server) refused(ctx context.Context, pg *pgconn.PgError) error {
 	spec := s.spec
+	if s.iam != nil && strings.HasPrefix(pg.Code, "28") {
+		return fault.New(fault.Config, "postgres.auth",
+			"allow the AWS role rds-db:connect on this user, turn IAM authentication on at the database, and GRANT rds_iam TO the user",
+			"%s refused the AWS role as user %q: %s", place(spec), spec.User, pg.Message)
+	}
 	switch pg.Code {
 	case "28P01":
 		return fault.New(fault.Config, "postgres.auth", "check source.postgres.user and the secret behind source.postgres.password",

@@ -26,8 +26,10 @@ type flow struct {
 	b    *batch.Builder
 	dec  *decoder
 
-	idle   bool // the answer is wholly read: the session can be used again
-	broken bool // the socket or the protocol failed: the session can't be used again
+	idle bool // the answer is wholly read: the session can be used again
+	// stopped: the reader wants no more
+	stopped bool
+	broken  bool // the socket or the protocol failed: the session can't be used again
 }
 
 // errStopped says that whoever pulls wants no more.
@@ -35,11 +37,13 @@ var errStopped = errors.New("stopped")
 
 // run reads the answer message by message. It returns nil when the reader stopped pulling.
 func (f *flow) run(ctx context.Context, yield func(arrow.RecordBatch, error) bool) error {
-	if f.conn.PgConn().Frontend().ReadBufferLen() != 0 {
+	// After a write that took long (15 ms) a goroutine of pgx's still waits for what comes next on the socket, and would take
+	// the beginning of this answer.
+	err := f.conn.PgConn().SyncConn(ctx)
+	if err != nil {
 		f.broken = true
-		return errProtocol
+		return f.conn.explain(ctx, "reading "+f.table.ref(), err)
 	}
-	var err error
 	if f.b, err = batch.NewBuilder(f.table.schema, f.view.src.pool, f.view.batchBytes); err != nil {
 		f.idle = true
 		return err
@@ -47,16 +51,17 @@ func (f *flow) run(ctx context.Context, yield func(arrow.RecordBatch, error) boo
 	defer f.b.Release()
 	f.dec = newDecoder(f.table.ref(), f.table.names, f.table.read, f.b)
 	f.dec.key, f.dec.max, f.dec.encoded = f.table.keyAt, f.view.maxValue, f.conn.encoded
+	f.conn.began = time.Now()
 	if err := f.wire.query(f.table.query(f.part)); err != nil {
 		f.broken = true
 		return err
 	}
 	err = f.answer(ctx, yield)
 	if errors.Is(err, errStopped) {
-		err = nil
+		err, f.stopped = nil, true
 	}
 	f.result.Changed, f.result.Bytes = f.dec.results(), f.wire.total
-	return err
+	return f.conn.explain(ctx, "reading "+f.table.ref(), err) // before another statement begins
 }
 
 // answer handles messages up to the one that says the session is idle again.

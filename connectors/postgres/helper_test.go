@@ -36,9 +36,18 @@ func open(t testing.TB, spec Spec) *source {
 	return s.(*source)
 }
 
-// eachServer runs a test on every PostgreSQL there is, in a fresh database.
+// eachServer runs a test on every PostgreSQL there is but the oldest, in a fresh database.
 func eachServer(t *testing.T, f func(t *testing.T, s servertest.Server, db string)) {
-	for _, s := range servertest.PostgresServers(t) {
+	onServers(t, servertest.PostgresServers(t), f)
+}
+
+// eachVersion is eachServer with the oldest PostgreSQL, for what hangs on what a server's version has.
+func eachVersion(t *testing.T, f func(t *testing.T, s servertest.Server, db string)) {
+	onServers(t, append(servertest.PostgresServers(t), servertest.PostgresOldest(t)), f)
+}
+
+func onServers(t *testing.T, servers []servertest.Server, f func(t *testing.T, s servertest.Server, db string)) {
+	for _, s := range servers {
 		t.Run(s.Name, func(t *testing.T) { f(t, s, servertest.FreshDatabase(t, s)) })
 	}
 }

@@ -1,5 +1,6 @@
-// Package postgres reads PostgreSQL databases. All tables come from one exported
-// snapshot, over several connections, and binary values go straight into Arrow buffers.
+// Package postgres reads PostgreSQL databases and writes to them. All tables come from one exported
+// snapshot, over several connections, and binary values go straight into Arrow buffers; they are
+// staged by binary COPY, and published in one transaction.
 package postgres
 
 import (
@@ -8,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"github.com/kitamae/kitamae/conf"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // Spec configures a PostgreSQL database to read from.
@@ -28,53 +29,66 @@ type Spec struct {
 	User string `yaml:"user" json:"user" conf:"required"`
 	// Password is a secret reference, such as secret:env:PGPASSWORD. Leave it out where the server asks for none.
 	Password conf.Secret `yaml:"password" json:"password"`
+	// Auth is password, the default, or iam: this machine's AWS role logs in to Amazon RDS or Aurora, without any password. The role
+	// needs rds-db:connect, the user the role rds_iam.
+	Auth string `yaml:"auth" json:"auth" conf:"enum=password|iam"`
 	// Database is the database whose tables are read.
 	Database string `yaml:"database" json:"database" conf:"required"`
 	// Schemas are the schemas whose tables are read. Tables outside public are named schema.table.
 	Schemas []string `yaml:"schemas" json:"schemas"`
-	// TLS says how the connection is protected.
-	TLS tlsSpec `yaml:"tls" json:"tls"`
+	// TLS says how the connection is encrypted.
+	TLS sqlkit.TLS `yaml:"tls" json:"tls"`
+	// SSH is a tunnel to a database that is only reached from inside; host and port are then as seen from its far end.
+	SSH sqlkit.SSH `yaml:"ssh" json:"ssh"`
 	// ConnectTimeout bounds one login, from looking up the name to the first answer.
 	ConnectTimeout time.Duration `yaml:"connect_timeout" json:"connect_timeout" conf:"min=1s,max=10m"`
+	// ReadTimeout is how long the server may be silent in the middle of an answer before the connection counts as
+	// lost. Raise it where a view, or a table's where, computes for longer before its first row.
+	ReadTimeout time.Duration `yaml:"read_timeout" json:"read_timeout" conf:"min=1s,max=24h"`
+	// Read is snapshot (all tables as of one moment) or chunked (short statements of 1 to 3 seconds along each table's key: no
+	// long transaction, but a table's parts are seconds or minutes apart). Left out, it is chunked on Aurora, where a long
+	// snapshot on a reader holds back the writer's vacuum, and snapshot elsewhere.
+	Read string `yaml:"read" json:"read" conf:"enum=snapshot|chunked"`
+	// AllowWriter lets a run read from an Aurora writer, chunked. Without it only readers are read.
+	AllowWriter bool `yaml:"allow_writer" json:"allow_writer"`
+	// Throttle says when chunked reading waits for the server; a snapshot is never stretched by waiting.
+	Throttle throttleSpec `yaml:"throttle" json:"throttle"`
+	// StatementTimeout is after how long the server ends one statement of kitamae's by itself; 0 is never.
+	StatementTimeout time.Duration `yaml:"statement_timeout" json:"statement_timeout" conf:"min=0s,max=24h"`
 }
 
-type tlsSpec struct {
-	// Mode is verify (encrypt and check the server's certificate), skip-verify (encrypt only) or off.
-	// Left out it is verify, and off for servers on this machine.
-	Mode string `yaml:"mode" json:"mode" conf:"enum=verify|skip-verify|off"`
-	// CAFile is a PEM file with the authorities to trust instead of the system's.
-	CAFile string `yaml:"ca_file" json:"ca_file"`
-	// ServerName is the name the certificate must have. Left out it is the host.
-	ServerName string `yaml:"server_name" json:"server_name"`
+// throttleSpec says when chunked reading waits, between two short statements, until the server has less to do.
+type throttleSpec struct {
+	// ActiveSessions is how many sessions may be at work, kitamae's own among them. Without pg_monitor (or pg_read_all_stats) only
+	// the user's own are seen. 0 switches it off.
+	ActiveSessions int `yaml:"active_sessions" json:"active_sessions" conf:"min=0"`
+	// ReplicaLag is how far the replica that is read may be behind. 0 switches it off.
+	ReplicaLag time.Duration `yaml:"replica_lag" json:"replica_lag" conf:"min=0s,max=24h"`
 }
 
-// The modes of TLS.
-const (
-	tlsVerify     = "verify"
-	tlsSkipVerify = "skip-verify"
-	tlsOff        = "off"
-)
-
-var defaults = Spec{Port: 5432, Schemas: []string{publicSchema}, ConnectTimeout: 15 * time.Second}
+var defaults = Spec{
+	Port: 5432, Schemas: []string{publicSchema}, SSH: sqlkit.SSHDefaults, ConnectTimeout: 15 * time.Second, ReadTimeout: 10 * time.Minute, StatementTimeout: time.Hour,
+	Throttle: throttleSpec{ActiveSessions: 25, ReplicaLag: 10 * time.Second},
+}
 
 // Connector is what connectors/all adds.
 var Connector = connector.Connector{
 	Name:    "postgres",
 	Summary: "PostgreSQL 13 and newer, Aurora PostgreSQL",
+	Caps:    connector.Caps{Atomic: true, Durable: true, Resumes: true, Warehouse: true, Append: true, Merge: true, Shared: true, Portable: true},
 	Source:  connector.NewEnd[Spec, connector.Source](defaults, openSource, place),
+	Dest:    connector.NewEnd[DestSpec, connector.Destination](destDefaults, openDest, destPlace),
 	Schemes: []string{"postgres", "postgresql"},
 	FromURL: fromURL,
+	Grants:  grants,
 }
 
 // openSource logs in once, so that a wrong config is known at once.
 func openSource(ctx context.Context, spec Spec, env connector.Env) (connector.Source, error) {
-	if spec.TLS.CAFile != "" && !filepath.IsAbs(spec.TLS.CAFile) {
-		spec.TLS.CAFile = filepath.Join(env.Dir, spec.TLS.CAFile)
-	}
 	if len(spec.Schemas) == 0 {
 		spec.Schemas = []string{publicSchema}
 	}
-	srv, err := newServer(spec)
+	srv, err := newServer(ctx, spec, env)
 	if err != nil {
 		return nil, err
 	}
@@ -126,11 +140,15 @@ func fromURL(u *url.URL) (any, error) {
 			spec.Host = value
 		case "schemas", "schema":
 			spec.Schemas = strings.Split(value, ",")
+		case "read":
+			spec.Read = value
+		case "allow_writer":
+			spec.AllowWriter = value == "true"
 		case "sslrootcert":
 			spec.TLS.CAFile = value
 		case "sslmode":
 			mode, ok := map[string]string{
-				"disable": tlsOff, "require": tlsSkipVerify, "verify-ca": tlsVerify, "verify-full": tlsVerify,
+				"disable": sqlkit.TLSOff, "require": sqlkit.TLSSkipVerify, "verify-ca": sqlkit.TLSVerify, "verify-full": sqlkit.TLSVerify,
 				"allow": "", "prefer": "",
 			}[value]
 			if !ok {
@@ -138,7 +156,7 @@ func fromURL(u *url.URL) (any, error) {
 			}
 			spec.TLS.Mode = mode
 		default:
-			return nil, badURL("parameter %q is not known: host, schemas, sslmode and sslrootcert are", key)
+			return nil, badURL("parameter %q is not known: host, schemas, sslmode, sslrootcert, read and allow_writer are", key)
 		}
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/internal/servertest"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 func TestFromURL(t *testing.T) {
@@ -19,7 +20,7 @@ func TestFromURL(t *testing.T) {
 		{"plain", "postgres://etl@db1/app", "app on db1:5432", func(s *Spec) {}},
 		{"all parts", "postgresql://etl:p%40ss@[::1]:6432/%E5%AD%A6?sslmode=require&schemas=a,b&sslrootcert=ca.pem", "学 on [::1]:6432", func(s *Spec) {
 			s.Host, s.Port, s.Password, s.Database, s.Schemas = "::1", 6432, "p@ss", "学", []string{"a", "b"}
-			s.TLS = tlsSpec{Mode: "skip-verify", CAFile: "ca.pem"}
+			s.TLS = sqlkit.TLS{Mode: "skip-verify", CAFile: "ca.pem"}
 		}},
 		{"socket", "postgres://etl@/app?host=/var/run/postgresql", "app on /var/run/postgresql", func(s *Spec) { s.Host = "/var/run/postgresql" }},
 		{"no database", "postgres://db1", "", nil},
@@ -54,7 +55,7 @@ func TestFromURL(t *testing.T) {
 
 // TestDiscover looks at what is not a plain table, and at what the user may not do.
 func TestDiscover(t *testing.T) {
-	eachServer(t, func(t *testing.T, server servertest.Server, db string) {
+	eachVersion(t, func(t *testing.T, server servertest.Server, db string) {
 		role := "d" + db[len(db)-10:]
 		server.Exec(t, db, "CREATE ROLE "+role+" LOGIN PASSWORD 'pw'",
 			"CREATE TABLE plain (a int, b int NOT NULL, c int NOT NULL, g int GENERATED ALWAYS AS (a * 2) STORED, UNIQUE (a), UNIQUE (c, b))", "INSERT INTO plain VALUES (1, 2, 3)",

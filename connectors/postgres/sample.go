@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -31,7 +32,7 @@ func (s *source) Sample(ctx context.Context, table connector.TableScan, n int) (
 	p := &probe{table: t, builder: b, seen: map[string]bool{}, most: n}
 	err = v.with(ctx, func(c *conn) error {
 		p.conn = c
-		return p.run(ctx, v.src.sizes)
+		return p.run(ctx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sample %s: %w", t.ref(), err)
@@ -48,14 +49,23 @@ type probe struct {
 	most    int
 }
 
-func (p *probe) run(ctx context.Context, sz sizes) error {
+func (p *probe) run(ctx context.Context) error {
 	for _, sql := range p.boundaries(p.most / 2) {
 		if err := p.take(ctx, sql); err != nil {
 			return err
 		}
 	}
-	return p.take(ctx, p.anywhere(sz))
+	// A condition that few rows pass, and chance, leave too little of the first pages looked at.
+	for pages := max(p.most, 8); ; pages *= 4 {
+		sql, all := p.anywhere(pages)
+		if err := p.take(ctx, sql); err != nil || all || pages > mostPages || len(p.seen) >= p.most*4/5 {
+			return err
+		}
+	}
 }
+
+// mostPages is how many pages of a table a sample looks at before it makes do with what it has found: 4 MiB.
+const mostPages = 512
 
 // boundaries asks for the rows on both sides of up to most/2 boundaries, and at the table's ends.
 func (p *probe) boundaries(most int) []string {
@@ -118,8 +128,8 @@ func (p *probe) nearBlock(part partition) []string {
 	return append(sqls, p.edge(part.From[0], ctid, window.condition(), true))
 }
 
-// anywhere asks for rows of random pages, few of each.
-func (p *probe) anywhere(sz sizes) string {
+// anywhere asks for rows of so many random pages, few of each, and says whether these are all of the table's.
+func (p *probe) anywhere(look int) (sql string, all bool) {
 	t := p.table
 	heaps := t.Heap && t.Kind == "r"
 	if t.Kind == "p" {
@@ -127,15 +137,18 @@ func (p *probe) anywhere(sz sizes) string {
 	}
 	limit := fmt.Sprintf(" LIMIT %d", p.most)
 	if !heaps {
-		return p.selects(t.from(), "") + limit
+		return p.selects(t.from(), "") + limit, true
 	}
 	pages := max(1, float64(t.TableSize)/pageBytes)
-	percent := min(100, 100*float64(max(p.most, 8))/pages)
-	chosen := ""
+	percent := min(100, 100*float64(look)/pages)
+	chosen, all := "", percent == 100
 	if rows := t.Rows * percent / 100; rows > float64(4*p.most) {
-		chosen = fmt.Sprintf("pg_catalog.random() < %g", 2*float64(p.most)/rows)
+		chosen, all = fmt.Sprintf("pg_catalog.random() < %g", 2*float64(p.most)/rows), false
 	}
-	return p.selects(fmt.Sprintf("%s TABLESAMPLE pg_catalog.system (%g)", t.from(), percent), chosen) + limit
+	if t.pace != nil { // read chunked: asked twice, and only what is the same both times is compared
+		return p.selects(fmt.Sprintf("%s TABLESAMPLE pg_catalog.system (%g) REPEATABLE (1)", t.from(), percent), "") + limit, percent == 100
+	}
+	return p.selects(fmt.Sprintf("%s TABLESAMPLE pg_catalog.system (%g)", t.from(), percent), chosen) + limit, all
 }
 
 func (p *probe) selects(from, condition string) string {
@@ -150,9 +163,10 @@ func (p *probe) selects(from, condition string) string {
 // take runs a statement and keeps the rows not seen before, up to the limit.
 func (p *probe) take(ctx context.Context, sql string) error {
 	doing := "sampling " + p.table.ref()
+	p.conn.began = time.Now()
 	rows, err := p.conn.Query(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
-		return p.conn.srv.explain(ctx, doing, err)
+		return p.conn.explain(ctx, doing, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -161,7 +175,7 @@ func (p *probe) take(ctx context.Context, sql string) error {
 		}
 	}
 	rows.Close()
-	return p.conn.srv.explain(ctx, doing, rows.Err())
+	return p.conn.explain(ctx, doing, rows.Err())
 }
 
 func (p *probe) keep(values [][]byte) error {

@@ -23,8 +23,12 @@ const (
 
 // Scan exports one snapshot over the asked tables, locks them against changes of their shape and divides them.
 func (s *source) Scan(ctx context.Context, req connector.ScanRequest) (*connector.Scan, error) {
+	chunked, err := s.portable(req.Portable)
+	if err != nil {
+		return nil, err
+	}
 	var scan *connector.Scan
-	err := s.withControl(ctx, func(c *conn) error {
+	err = s.withControl(ctx, func(c *conn) error {
 		s.letGo()
 		if !c.alive() { // letting go may have cost the connection
 			var err error
@@ -36,7 +40,7 @@ func (s *source) Scan(ctx context.Context, req connector.ScanRequest) (*connecto
 		s.views++
 		v := &view{
 			id: s.views, src: s, owner: c, batchBytes: req.BatchBytes, maxValue: req.MaxValueBytes,
-			slots: make(chan struct{}, max(1, req.Connections)),
+			slots: make(chan struct{}, max(1, req.Connections)), chunked: chunked, waiting: req.Waiting,
 		}
 		if v.batchBytes <= 0 {
 			v.batchBytes = defaultBatchBytes
@@ -60,14 +64,16 @@ func (s *source) Scan(ctx context.Context, req connector.ScanRequest) (*connecto
 // fix takes the snapshot and looks at every table in it.
 func (v *view) fix(ctx context.Context, req connector.ScanRequest) (*connector.Scan, error) {
 	scan := &connector.Scan{Guarantee: connector.Database}
-	if err := v.begin(ctx, req, scan); err != nil {
-		return nil, err
+	if !v.chunked {
+		if err := v.begin(ctx, req, scan); err != nil {
+			return nil, err
+		}
+		position, err := v.position(ctx)
+		if err != nil {
+			return nil, err
+		}
+		scan.Position = position
 	}
-	position, err := v.position(ctx)
-	if err != nil {
-		return nil, err
-	}
-	scan.Position = position
 	all, err := v.owner.relations(ctx)
 	if err != nil {
 		return nil, err
@@ -77,7 +83,13 @@ func (v *view) fix(ctx context.Context, req connector.ScanRequest) (*connector.S
 		if err != nil {
 			return nil, err
 		}
+		if err := v.beyond(ctx, t); err != nil {
+			return nil, err
+		}
 		v.tables = append(v.tables, t)
+	}
+	if v.chunked {
+		return scan, v.layOut(ctx, req, scan)
 	}
 	if err := v.connectAll(ctx); err != nil {
 		return nil, err
@@ -266,12 +278,20 @@ func (v *view) divide(ctx context.Context, index int, t *scanned, connections in
 	if err != nil {
 		return nil, err
 	}
-	st := &connector.ScannedTable{Rows: rows}
+	return v.scannedTable(index, t, parts, rows)
+}
+
+// scannedTable ties the partitions to the view.
+func (v *view) scannedTable(index int, t *scanned, parts []partition, rows int64) (*connector.ScannedTable, error) {
+	st := &connector.ScannedTable{Rows: rows, Reached: t.reached}
 	if len(t.relation.children) > 0 || t.Guarded {
 		st.Notes = t.notes()
 	}
 	for i := range parts {
-		parts[i].View, parts[i].Table = v.id, index
+		parts[i].Table = index
+		if !v.chunked { // else no view ends that they could belong to
+			parts[i].View = v.id
+		}
 		raw, err := json.Marshal(parts[i])
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 var (
@@ -25,6 +26,11 @@ type source struct {
 	srv   *server
 	pool  *batch.Pool
 	sizes sizes
+	// chunked says that tables are read in short transactions, and throttle when the next one may begin.
+	chunked  bool
+	throttle *sqlkit.Throttle
+	// between, where it is set, may change what is left to read after a chunk, for tests that break the loop.
+	between func(rest *partition)
 
 	mu      sync.Mutex // guards control
 	control *conn
@@ -35,12 +41,21 @@ type source struct {
 }
 
 func newSource(srv *server) *source {
-	return &source{srv: srv, pool: &batch.Pool{}, sizes: defaultSizes}
+	s := &source{srv: srv, pool: &batch.Pool{}, sizes: defaultSizes}
+	s.throttle = s.newThrottle()
+	return s
 }
 
-// open logs in.
+// open logs in, finds out which server answers and decides how it is read.
 func (s *source) open(ctx context.Context) error {
-	return s.withControl(ctx, func(*conn) error { return nil })
+	return s.withControl(ctx, func(c *conn) error {
+		r, err := c.askRole(ctx)
+		if err == nil {
+			s.chunked, err = s.srv.spec.chunked(r)
+			s.srv.chunked = s.chunked
+		}
+		return err
+	})
 }
 
 // withControl lends the control connection, which is made anew where it was lost.
@@ -110,7 +125,7 @@ func (s *source) Close() error {
 	if s.control.alive() {
 		s.control.close()
 	}
-	return nil
+	return s.srv.tunnel.Close()
 }
 
 // letGo ends the latest view. s.mu is held.
@@ -144,7 +159,11 @@ func (r *reading) rows(ctx context.Context, yield func(arrow.RecordBatch, error)
 	stop := context.AfterFunc(ctx, func() { _ = c.PgConn().Conn().SetReadDeadline(time.Unix(1, 0)) })
 	w := &wire{conn: c.PgConn().Conn(), buf: c.buf}
 	f := &flow{reading: r, conn: c, wire: w}
-	err = f.run(ctx, yield)
+	if r.view.chunked {
+		err = r.chunks(ctx, f, yield)
+	} else {
+		err = f.run(ctx, yield)
+	}
 	c.buf = w.buf
 	interrupted := !stop()
 	switch {

@@ -14,6 +14,7 @@ import (
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/internal/servertest"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // readTable reads all partitions of the i-th table of a scan.
@@ -35,7 +36,7 @@ func wantCode(t *testing.T, err error, code string) {
 }
 
 func TestSnapshotHoldsWhileOthersWrite(t *testing.T) {
-	eachServer(t, func(t *testing.T, server servertest.Server, db string) {
+	eachVersion(t, func(t *testing.T, server servertest.Server, db string) {
 		server.Exec(t, db, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)",
 			"INSERT INTO a SELECT generate_series(1, 5000)")
 		s := open(t, specFor(server, db))
@@ -308,11 +309,11 @@ func TestLoginFaults(t *testing.T) {
 		{"user", "postgres.auth", "user", func(s *Spec) { s.User = "nobody_here" }},
 		{"database", "postgres.database", "", func(s *Spec) { s.Database = "no_such_db" }},
 		{"nearest database", "postgres.database", `"` + db + `"`, func(s *Spec) { s.Database = db[:len(db)-1] + "_" }},
-		{"host", "postgres.host", "host", func(s *Spec) { s.Host = "no-such-host.invalid"; s.TLS.Mode = tlsOff }},
+		{"host", "postgres.host", "host", func(s *Spec) { s.Host = "no-such-host.invalid"; s.TLS.Mode = sqlkit.TLSOff }},
 		{"port", "postgres.refused", "port", func(s *Spec) { s.Port = 1 }},
 		{"socket", "postgres.refused", "host", func(s *Spec) { s.Host = "/no/such/folder" }},
-		{"authority", "postgres.tls", "ca_file", func(s *Spec) { s.TLS.Mode = tlsVerify }},
-		{"certificate's name", "postgres.tls", "server_name", func(s *Spec) { s.TLS = tlsSpec{CAFile: server.CAFile, ServerName: "db.example"} }},
+		{"authority", "postgres.tls", "ca_file", func(s *Spec) { s.TLS.Mode = sqlkit.TLSVerify }},
+		{"certificate's name", "postgres.tls", "server_name", func(s *Spec) { s.TLS = sqlkit.TLS{CAFile: server.CAFile, ServerName: "db.example"} }},
 		{"no such file", "postgres.tls", "ca_file", func(s *Spec) { s.TLS.CAFile = "/no/such/file" }},
 		{"schema", "postgres.schema", `"public"`, func(s *Spec) { s.Schemas = []string{"pubic"} }},
 	} {
@@ -336,12 +337,12 @@ func TestWaysToConnect(t *testing.T) {
 	eachServer(t, func(t *testing.T, server servertest.Server, db string) {
 		server.Exec(t, db, "CREATE TABLE a AS SELECT g AS id, repeat('x', g % 300) AS pad FROM generate_series(1, 50000) g")
 		for name, change := range map[string]func(*Spec){
-			"tls verified":       func(s *Spec) { s.TLS = tlsSpec{CAFile: server.CAFile} },
-			"tls, another name":  func(s *Spec) { s.TLS = tlsSpec{CAFile: server.CAFile, ServerName: "db.kitamae.test"} },
-			"tls, not verified":  func(s *Spec) { s.TLS.Mode = tlsSkipVerify },
+			"tls verified":       func(s *Spec) { s.TLS = sqlkit.TLS{CAFile: server.CAFile} },
+			"tls, another name":  func(s *Spec) { s.TLS = sqlkit.TLS{CAFile: server.CAFile, ServerName: "db.kitamae.test"} },
+			"tls, not verified":  func(s *Spec) { s.TLS.Mode = sqlkit.TLSSkipVerify },
 			"socket":             func(s *Spec) { s.Host = server.Socket },
 			"localhost, no tls":  func(s *Spec) { s.Host = "localhost" },
-			"tls mode off asked": func(s *Spec) { s.TLS.Mode = tlsOff },
+			"tls mode off asked": func(s *Spec) { s.TLS.Mode = sqlkit.TLSOff },
 		} {
 			t.Run(name, func(t *testing.T) {
 				spec := specFor(server, db)

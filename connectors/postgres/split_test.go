@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kitamae/kitamae/conf"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/internal/servertest"
 )
@@ -65,7 +66,7 @@ func TestPartitionsAreTheTable(t *testing.T) {
 			req := connector.ScanRequest{Connections: 2}
 			for i, tc := range splitCases {
 				table := tables[fmt.Sprintf("s_%d", i)]
-				req.Tables = append(req.Tables, connector.TableScan{Table: table, Columns: table.Columns[:1], Where: tc.where, Key: tc.key})
+				req.Tables = append(req.Tables, connector.TableScan{Table: table, Columns: table.Columns[:1], Where: conf.Filled(tc.where), Key: tc.key})
 			}
 			sc := scan(t, s, req)
 			for i, tc := range splitCases {

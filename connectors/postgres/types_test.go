@@ -115,7 +115,7 @@ var typeSetup = []string{
 }
 
 func TestTypes(t *testing.T) {
-	eachServer(t, func(t *testing.T, server servertest.Server, db string) {
+	eachVersion(t, func(t *testing.T, server servertest.Server, db string) {
 		server.Exec(t, db, typeSetup...)
 		var major int
 		if _, err := fmt.Sscanf(server.Version, "%d", &major); err != nil {

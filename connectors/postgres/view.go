@@ -13,6 +13,7 @@ import (
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
+	"github.com/kitamae/kitamae/sqlkit"
 )
 
 // view is one snapshot and the sessions that share it. The control connection owns the
@@ -25,6 +26,8 @@ type view struct {
 	owner      *conn
 	snapshot   string // "" where the owner reads all by itself
 	locked     []string
+	chunked    bool // there is no snapshot: each statement has its own view
+	waiting    func(why string)
 	tables     []*scanned
 	batchBytes int
 	maxValue   int
@@ -37,6 +40,7 @@ type view struct {
 
 // scanned is one table of a view.
 type scanned struct {
+	reached string // of the cursor
 	*relation
 	scan   connector.TableScan
 	key    []string
@@ -45,6 +49,7 @@ type scanned struct {
 	read   []how
 	schema *arrow.Schema
 	parts  []partition
+	pace   *sqlkit.Pace // of chunked reading
 }
 
 // savepoint is what a session goes back to after a failed statement.
@@ -68,22 +73,17 @@ func (v *view) use(ctx context.Context) (*conn, error) {
 // session is an idle data connection or a new one.
 func (v *view) session(ctx context.Context) (*conn, error) {
 	v.mu.Lock()
-	for len(v.idle) > 0 {
-		c := v.idle[len(v.idle)-1]
-		v.idle = v.idle[:len(v.idle)-1]
-		if c.alive() {
-			v.mu.Unlock()
-			return c, nil
-		}
-	}
-	over := v.over
+	idle, over := popAlive(&v.idle), v.over
 	v.mu.Unlock()
-	if over || v.snapshot == "" {
+	if idle != nil {
+		return idle, nil
+	}
+	if over || v.snapshot == "" && !v.chunked {
 		return nil, lostSnapshot(errors.New("its connection was lost"))
 	}
 	c, err := v.src.srv.connect(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || v.chunked {
+		return c, err
 	}
 	if err := v.enter(ctx, c); err != nil {
 		c.close()
@@ -123,7 +123,14 @@ func lockSQL(tables []string) string {
 // done takes a connection back. One that failed a statement goes back to its savepoint, a lost one is forgotten.
 func (v *view) done(c *conn) {
 	defer func() { <-v.slots }()
-	if c.alive() && (c.failed || c.PgConn().TxStatus() == 'E') {
+	if c.alive() && v.chunked && c.PgConn().TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		c.failed = false
+		if c.exec(ctx, "ending a short transaction", "ROLLBACK") != nil {
+			c.stop()
+		}
+	} else if c.alive() && !v.chunked && (c.failed || c.PgConn().TxStatus() == 'E') {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		c.failed = false
@@ -188,6 +195,9 @@ func (v *view) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	if v.chunked { // the owner has no transaction
+		return
+	}
 	if v.snapshot == "" { // whoever reads does so through the owner
 		select {
 		case v.slots <- struct{}{}:
@@ -216,7 +226,7 @@ func (v *view) find(want connector.TableScan) (*scanned, error) {
 func (t *scanned) filter(more string) string {
 	where := ""
 	if t.scan.Where != "" {
-		where = "(" + t.scan.Where + "\n)" // the line's end closes a comment
+		where = "(" + t.scan.Where.Reveal() + "\n)" // the line's end closes a comment
 	}
 	switch {
 	case where == "" && more == "":

@@ -98,7 +98,7 @@ func (r *reader) read(ctx context.Context, c *conn, yield func(arrow.RecordBatch
 			out := b.Columns[i]
 			before := out.Bytes()
 			if why := decoders[i].decode(s, i, out); why != accepted {
-				return r.refuse(s, i, why)
+				return r.refuse(c, s, i, why)
 			}
 			size += out.Bytes() - before
 		}
@@ -179,6 +179,43 @@ func (t *scanned) rowName() []string {
 	return names
 }
 
+// shownKey is how many characters of a key's text a person needs.
+const shownKey = 60
+
+// rowKey tells a person which row is the current one: by the table's key where it has one, which is only looked up now, else by its rowid.
+func (r *reader) rowKey(c *conn, s *stmt) string {
+	t := r.table
+	var list []string
+	for k, name := range t.rowName() {
+		list = append(list, strings.Trim(name, `"`)+" "+s.valueLiteral(len(t.asked.Columns)+k))
+	}
+	known := strings.Join(list, ", ")
+	key := t.asked.Key
+	if len(key) == 0 {
+		key = t.asked.Table.Key
+	}
+	if len(key) == 0 || t.rel.rowid == "" {
+		return known
+	}
+	var exprs []string
+	for _, k := range key {
+		exprs = append(exprs, fmt.Sprintf("CASE WHEN typeof(%[1]s) IN ('text', 'blob') THEN substr(%[1]s, 1, %[2]d) ELSE %[1]s END", quote(k), shownKey))
+	}
+	look, err := c.prepare("SELECT " + strings.Join(exprs, ", ") + " FROM main." + quote(t.rel.name) + " WHERE " + t.rel.rowid + " = " + s.valueLiteral(len(t.asked.Columns)))
+	if err != nil {
+		return known // what is told does not hang on it
+	}
+	defer look.close()
+	if more, err := look.next(); err != nil || !more {
+		return known
+	}
+	list = nil
+	for k, name := range key {
+		list = append(list, name+" "+look.valueLiteral(k))
+	}
+	return strings.Join(list, ", ")
+}
+
 func (c class) String() string {
 	switch c {
 	case integer:
@@ -194,13 +231,9 @@ func (c class) String() string {
 }
 
 // refuse says which value of the current row could not be read, and why.
-func (r *reader) refuse(s *stmt, i int, why refusal) error {
+func (r *reader) refuse(c *conn, s *stmt, i int, why refusal) error {
 	asked := r.table.asked.Columns[i]
-	var where []string
-	for k, name := range r.table.rowName() {
-		where = append(where, strings.Trim(name, `"`)+" "+s.valueLiteral(len(r.table.asked.Columns)+k))
-	}
-	row := strings.Join(where, ", ")
+	row := r.rowKey(c, s)
 	if why == tooLarge {
 		return fault.New(fault.Source, "value.too_large", "raise limits.memory, or leave the column out with columns: {drop: ["+asked.Name+"]}",
 			"column %s of %s holds a value of %d bytes (%s)", asked.Name, r.part.Table, s.size(i), row)

@@ -29,6 +29,8 @@ type scanned struct {
 	rel    relation
 	by     string   // what ranges compare: the rowid, the key, or "" where the table is read whole
 	bounds []string // literals between partitions
+	// reached is the cursor's greatest value.
+	reached string
 }
 
 const (
@@ -88,7 +90,7 @@ func (v *view) plan(ctx context.Context, req connector.ScanRequest, scan *connec
 			return err
 		}
 		v.tables = append(v.tables, *t)
-		out := connector.ScannedTable{Rows: asked.Table.Rows}
+		out := connector.ScannedTable{Rows: asked.Table.Rows, Reached: t.reached}
 		p := partition{Table: asked.Table.Name, Index: i}
 		for _, bound := range append(slices.Clone(t.bounds), "") {
 			p.To = bound
@@ -126,6 +128,9 @@ func (v *view) divide(asked connector.TableScan, list []relation) (*scanned, err
 				fmt.Errorf("condition of %s: %w", asked.Table.Name, err))
 		}
 		s.close()
+	}
+	if err := v.beyond(t); err != nil {
+		return nil, err
 	}
 	switch {
 	case t.rel.rowid != "":
@@ -196,7 +201,7 @@ func (c *conn) bounds(t *scanned, every int64) ([]string, error) {
 func (t *scanned) from(p partition) string {
 	var conds []string
 	if t.asked.Where != "" {
-		conds = append(conds, "(\n"+t.asked.Where+"\n)") // on a line of its own, as it may end in a comment
+		conds = append(conds, "(\n"+t.asked.Where.Reveal()+"\n)") // on a line of its own, as it may end in a comment
 	}
 	if p.From != "" {
 		conds = append(conds, t.by+" >= "+p.From)
@@ -230,6 +235,9 @@ func (v *view) find(asked connector.TableScan) (*scanned, error) {
 	for i := range v.tables {
 		if v.tables[i].rel.name == asked.Table.Name {
 			t := v.tables[i]
+			if asked.Cursor != "" {
+				asked.Where = t.asked.Where // with what the cursor adds
+			}
 			t.asked = asked
 			return &t, nil
 		}

@@ -164,12 +164,12 @@ func TestReadFaults(t *testing.T) {
 		return err
 	}
 	change(t, path, "UPDATE orders SET v = 'zwei' WHERE id = 2")
-	if err := read(whole(tab)); !fault.HasCode(err, "sqlite.changed") || !strings.Contains(err.Error(), "column v of orders now holds a text that is no int64 (rowid 2)") {
+	if err := read(whole(tab)); !fault.HasCode(err, "sqlite.changed") || !strings.Contains(err.Error(), "column v of orders now holds a text that is no int64 (id 2)") {
 		t.Errorf("a text among integers: %v", err)
 	}
 	src.Close()
 	change(t, path, "UPDATE orders SET v = 2, note = hex(zeroblob(600000)) WHERE id = 2")
-	if err := read(whole(tab)); !fault.HasCode(err, "value.too_large") || !strings.Contains(err.Error(), "column note of orders holds a value of 1200000 bytes (rowid 2)") {
+	if err := read(whole(tab)); !fault.HasCode(err, "value.too_large") || !strings.Contains(err.Error(), "column note of orders holds a value of 1200000 bytes (id 2)") {
 		t.Errorf("a large value: %v", err)
 	}
 	wrong := whole(tab)
@@ -298,6 +298,37 @@ func TestDecimalsAgreeWithTheLibrary(t *testing.T) {
 	for _, v := range []float64{math.Inf(1), math.NaN(), 1e38, 100000000, 0.001} {
 		if n, ok := decimalOf(v, declared{precision: 10, scale: 2}); ok {
 			t.Errorf("decimalOf(%g) = %v", v, n)
+		}
+	}
+}
+
+// TestRowIsNamedByItsKey: a fault about a value tells its row by the table's key, or the config's, and by the rowid only where there is none.
+func TestRowIsNamedByItsKey(t *testing.T) {
+	const long = "hex(zeroblob(600000))"
+	path := database(t,
+		"CREATE TABLE texts (code TEXT NOT NULL, part INT NOT NULL, note TEXT, PRIMARY KEY (code, part))", "INSERT INTO texts VALUES ('a', 1, ''), ('it''s', 7, "+long+")",
+		"CREATE TABLE uniques (note TEXT, name TEXT NOT NULL UNIQUE)", "INSERT INTO uniques VALUES ("+long+", '"+strings.Repeat("長", 100)+"')",
+		"CREATE TABLE whole (k TEXT PRIMARY KEY, note TEXT) WITHOUT ROWID", "INSERT INTO whole VALUES ('w', "+long+")",
+		"CREATE TABLE heap (note TEXT, n INT)", "INSERT INTO heap VALUES ('', 8), ("+long+", 9)",
+		"CREATE TABLE numbered (id INTEGER PRIMARY KEY, note TEXT)", "INSERT INTO numbered VALUES (77, "+long+")")
+	src := openTest(t, path)
+	tables := discoverTest(t, src)
+	for _, tc := range []struct {
+		table, row string
+		key        []string
+	}{
+		{"texts", "(code 'it''s', part 7)", nil},
+		{"uniques", "(name '" + strings.Repeat("長", shownKey) + "')", nil},
+		{"whole", "(k 'w')", nil},
+		{"heap", "(rowid 2)", nil},
+		{"heap", "(n 9)", []string{"n"}},
+		{"numbered", "(id 77)", nil},
+	} {
+		asked := whole(tables[tc.table])
+		asked.Key = tc.key
+		_, err := readPartition(t.Context(), src, scanTest(t, src, asked).Tables[0].Partitions[0])
+		if !fault.HasCode(err, "value.too_large") || !strings.Contains(err.Error(), "column note of "+tc.table) || !strings.Contains(err.Error(), tc.row) {
+			t.Errorf("%s: %v, want row %s", tc.table, err, tc.row)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/kitamae/kitamae/internal/servertest"
@@ -24,7 +25,7 @@ type options struct {
 	kitamae string // the binary to measure
 	rows    int64
 	runs    int
-	big     bool   // measure at four times the rows, too
+	big     bool   // look at the memory at four times the rows, too
 	servers string // comma-separated names
 	dir     string // where outputs go, "" for a folder that is removed
 	out     string // a file the report is also written to
@@ -41,11 +42,17 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 3 {
-		switch args[0] { // what bench calls itself with: verb, server, rows
+		switch args[0] { // what bench calls itself with: verb, server or destination, rows
 		case "load":
 			return withServer(args, func(s servertest.Server, rows int64) error { return load(ctx, s, rows) })
 		case "drain":
 			return withServer(args, func(s servertest.Server, rows int64) error { return drain(ctx, s, rows) })
+		case "reference":
+			rows, err := strconv.ParseInt(args[2], 10, 64)
+			if err != nil {
+				return err
+			}
+			return runReference(ctx, args[1], rows)
 		}
 	}
 	var o options
@@ -53,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.kitamae, "kitamae", "bin/kitamae", "the `binary` to measure")
 	flags.Int64Var(&o.rows, "rows", 3_000_000, "how many rows lineitem has, about")
 	flags.IntVar(&o.runs, "runs", 3, "how often each route is measured; the median counts")
-	flags.BoolVar(&o.big, "big", false, "then measure once with four times the rows: peak memory must stay the same")
+	flags.BoolVar(&o.big, "big", true, "then run the verified routes once with four times the rows: peak memory must stay within its target")
 	flags.StringVar(&o.servers, "servers", "mariadb,postgres", "comma-separated `names`; mysql and postgres_newest are others")
 	flags.StringVar(&o.dir, "dir", "", "write outputs below this `folder` and leave them there")
 	flags.StringVar(&o.out, "out", "", "write the report to this `file` as well")

@@ -27,7 +27,7 @@ type sample struct {
 type result struct {
 	route route
 	sample
-	floor time.Duration // the wall of the floor at the same size
+	floor time.Duration // the wall of the floor at the same size, 0 where it was not measured
 }
 
 // measureAll loads the tables, measures every route -runs times, round by round so that a busy minute of
@@ -54,21 +54,55 @@ func measureAll(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	results, err := measureSize(ctx, o, dir, servers, o.rows, o.runs)
+	m := &measured{start: start, references: map[string]float64{}}
+	pieces := map[string][]float64{}
+	m.results, err = measureSize(ctx, o, dir, servers, o.rows, o.runs, routes, func() error {
+		for _, to := range []string{"parquet", "duckdb"} {
+			took, err := reference(ctx, to, o.rows)
+			if err != nil {
+				return err
+			}
+			pieces[to] = append(pieces[to], took)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
+	for to, all := range pieces {
+		m.references[to] = median(all, func(v float64) float64 { return v })
+	}
+	for _, r := range m.results {
+		if r.route.to == "" {
+			m.references[r.route.server.Name] = r.cpuMicros()
+		}
+	}
 	if o.big {
-		big, err := measureSize(ctx, o, dir, servers, 4*o.rows, 1)
+		m.big, err = measureSize(ctx, o, dir, servers, 4*o.rows, 1, verifiedRoutes, func() error { return nil })
 		if err != nil {
 			return err
 		}
-		results = append(results, big...)
 	}
-	return writeReport(ctx, o, servers, start, results)
+	return writeReport(ctx, o, servers, m)
 }
 
-func measureSize(ctx context.Context, o options, dir string, servers []servertest.Server, rows int64, runs int) ([]result, error) {
+// measured is everything a report tells.
+type measured struct {
+	start      time.Duration // of `kitamae --version`
+	results    []result
+	references map[string]float64 // CPU µs a row, by server and by destination
+	big        []result           // at four times the rows
+}
+
+// cpuMicros is CPU µs a row.
+func (r result) cpuMicros() float64 {
+	return float64(r.cpu.Nanoseconds()) / 1e3 / float64(r.route.rows)
+}
+
+// measureSize measures the routes of all servers, and calls beside once a round.
+func measureSize(ctx context.Context, o options, dir string, servers []servertest.Server, rows int64, runs int,
+	routes func(servertest.Server, int64) []route, beside func() error,
+) ([]result, error) {
 	var all []route
 	for _, s := range servers {
 		if _, err := self(ctx, "load", s, rows); err != nil {
@@ -78,6 +112,9 @@ func measureSize(ctx context.Context, o options, dir string, servers []servertes
 	}
 	samples := make([][]sample, len(all))
 	for run := range runs {
+		if err := beside(); err != nil {
+			return nil, err
+		}
 		for i, r := range all {
 			fmt.Fprintf(os.Stderr, "\rrun %d of %d, %d rows: %-50s", run+1, runs, rows, r.name())
 			s, err := measure(ctx, o, dir, r)
@@ -163,7 +200,7 @@ func medians(all []sample) sample {
 	}
 }
 
-func median[T time.Duration | float64](all []sample, of func(sample) T) T {
+func median[S any, T time.Duration | float64](all []S, of func(S) T) T {
 	values := make([]T, len(all))
 	for i, s := range all {
 		values[i] = of(s)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/internal/servertest"
 	"github.com/kitamae/kitamae/run"
 )
@@ -109,6 +110,48 @@ func TestLostConnection(t *testing.T) {
 			}
 			if got := one(t, found, "SELECT count(*)::VARCHAR FROM small"); got != "1" {
 				t.Errorf("small has %s rows", got)
+			}
+		})
+	}
+}
+
+// TestLostForGood ends the connections under every view a run fixes: after the third the table fails, and is told what needs
+// no view. Read that way, the same table arrives under the same losses.
+func TestLostForGood(t *testing.T) {
+	for _, s := range []servertest.Server{servertest.MariaDB(t), servertest.PostgresNewest(t)} {
+		t.Run(s.Name, func(t *testing.T) {
+			db := servertest.FreshDatabase(t, s)
+			chunkedTables(t, s, db)
+			p := newProject(t, s, db)
+			var mu sync.Mutex
+			armed := false
+			p.observe = func(e run.Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case e.Kind == run.Scanned:
+					armed = true
+				case e.Kind == run.Moved && e.Rows > 1 && armed:
+					armed = false
+					endConnections(t, s, db)
+				}
+			}
+			only := "tables: {big: {}}"
+			r, err := run.Drive(t.Context(), p.request(t, only, "limits: {memory: 256MiB}"))
+			if err == nil {
+				t.Fatalf("every view was lost, and the run ended well:\n%s", describe(r))
+			}
+			for _, w := range []string{"table big", "lost 3 times", "`read: chunked`"} {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q does not say %q", err, w)
+				}
+			}
+			if fault.From(err).Kind != fault.Source || r.Restarts != 3 || r.Status == run.StatusPublished {
+				t.Errorf("kind %s, %d restarts, status %s", fault.From(err).Kind, r.Restarts, r.Status)
+			}
+			r = p.with("read", "chunked").drive(t, only, "limits: {memory: 256MiB}")
+			if r.Restarts != 0 || p.happened(run.Retrying) == 0 || r.Rows() != chunkedRows {
+				t.Errorf("chunked: %d restarts, %d readings tried again, %d rows", r.Restarts, p.happened(run.Retrying), r.Rows())
 			}
 		})
 	}

@@ -2,10 +2,15 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -64,6 +69,76 @@ func TestInterrupt(t *testing.T) {
 				t.Errorf("the run after moved %d rows, want %d", r.Rows(), rows)
 			}
 		})
+	}
+}
+
+// TestKilledIsTold kills a run that reads: the next one tells the OpenLineage server that it aborted, before it tells of itself.
+func TestKilledIsTold(t *testing.T) {
+	s := servertest.MariaDB(t)
+	db := servertest.FreshDatabase(t, s)
+	s.Exec(t, db, "CREATE TABLE log (id bigint PRIMARY KEY, memo varchar(200))",
+		"INSERT INTO log SELECT seq, repeat('行', mod(seq, 20)) FROM seq_1_to_1000000")
+	var mu sync.Mutex
+	var events []string
+	told := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(events)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e struct {
+			EventType string
+			Run       struct {
+				RunID  string
+				Facets struct{ ErrorMessage struct{ Message string } }
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, e.EventType+" "+e.Run.RunID+" "+e.Run.Facets.ErrorMessage.Message)
+	}))
+	defer server.Close()
+	t.Setenv("OPENLINEAGE_URL", server.URL)
+	p := newProject(t, s, db)
+	p.write(t, "limits: {memory: 256MiB}")
+	cmd := p.command(t, "run", "--log-format", "json")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if !killed && strings.Contains(lines.Text(), `"msg":"scanned"`) {
+			killed = true
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err == nil || !killed || len(told()) > 0 {
+		t.Fatalf("killed: %v, %v, and told %v", killed, err, told())
+	}
+	if r := runAgain(t, p); r.Died == nil {
+		t.Errorf("the run after knows of none that died: %+v", r)
+	}
+	all := told()
+	if len(all) != 4 {
+		t.Fatalf("told %q, want two runs' begin and end", all)
+	}
+	died, lives := strings.Fields(all[0])[1], strings.Fields(all[2])[1]
+	for i, want := range []string{"START " + died, "ABORT " + died + " the process ended without a word", "START " + lives, "COMPLETE " + lives} {
+		if !strings.HasPrefix(all[i], want) {
+			t.Errorf("event %d is %q, want %q…", i, all[i], want)
+		}
+	}
+	if died == lives {
+		t.Errorf("both runs are called %s", died)
 	}
 }
 

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVar) == "" {
 		os.Exit(m.Run())
 	}
+	if os.Getenv(childVar) == "hold" {
+		os.Exit(holdMain(os.Args[1]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, os.Args[1:], cli.Stdio())
 	stop()

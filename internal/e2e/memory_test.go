@@ -102,7 +102,7 @@ func TestLargeValue(t *testing.T) {
 				t.Errorf("the value of 16 MB arrived as %s", got)
 			}
 			s.Exec(t, db, "INSERT INTO letters VALUES (77, repeat('0123456789abcdef', 1200000))")
-			r, err := run.Drive(t.Context(), p.request(t, "limits: {memory: 64MiB}"))
+			r, err := run.Drive(t.Context(), p.request(t, "limits: {memory: 256MiB}"))
 			if !fault.HasCode(err, "value.too_large") || fault.From(err).Hint == "" {
 				t.Fatalf("a value of 19.2 MB under a limit of 16 MiB: %v", err)
 			}

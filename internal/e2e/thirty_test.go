@@ -107,8 +107,8 @@ func (m manyTable) create(s servertest.Server) []string {
 	return statements
 }
 
-// sumOnServer asks the server for the count and an order-independent checksum of the table.
-func (m manyTable) sumOnServer(s servertest.Server) string {
+// sumOnServer asks the server for the count and an order-independent checksum of the table in schema, "" for the usual one.
+func (m manyTable) sumOnServer(s servertest.Server, schema string) string {
 	hash := "cast(conv(substr(md5(%s), 1, 8), 16, 10) as unsigned)"
 	plain := "cast(%s as char)"
 	if s.Kind == "postgres" {
@@ -124,7 +124,11 @@ func (m manyTable) sumOnServer(s servertest.Server) string {
 		}
 		return fmt.Sprintf(form, quoteFor(s, c.name))
 	}
-	return fmt.Sprintf("SELECT count(*), coalesce(sum("+hash+"), 0) FROM %s", m.joined(text), quoteFor(s, m.name))
+	from := quoteFor(s, m.name)
+	if schema != "" {
+		from = quoteFor(s, schema) + "." + from
+	}
+	return fmt.Sprintf("SELECT count(*), coalesce(sum("+hash+"), 0) FROM %s", m.joined(text), from)
 }
 
 // sumInDuckDB asks the same of relation in DuckDB.
@@ -160,6 +164,9 @@ func TestThirtyTables(t *testing.T) {
 			const duck, parquet = "limits: {memory: 512MiB}", "destination: {files: {dir: out}}"
 			wholeInDuckDB(t, p, s, db, tables, p.drive(t, duck))
 			wholeInParquet(t, p, s, db, tables, p.drive(t, duck, parquet))
+			pg := servertest.Postgres(t)
+			there := servertest.FreshDatabase(t, pg)
+			wholeInPostgres(t, pg, there, s, db, tables, p.drive(t, duck, intoPostgres(t, pg, there)))
 
 			changed := tables[6] // 30,000 rows with a composite key
 			name := quoteFor(s, changed.name)
@@ -167,10 +174,11 @@ func TestThirtyTables(t *testing.T) {
 				"UPDATE "+name+" SET "+quoteFor(s, "line")+" = concat("+quoteFor(s, "line")+", 'x') WHERE "+quoteFor(s, "group")+" = 8",
 				"DELETE FROM "+quoteFor(s, tables[3].name))
 			wholeInDuckDB(t, p, s, db, tables, p.drive(t, duck))
+			wholeInPostgres(t, pg, there, s, db, tables, p.drive(t, duck, intoPostgres(t, pg, there)))
 
-			reports, err := run.Ledger(p.request(t, duck).State, 0)
-			if err != nil || len(reports) != 3 {
-				t.Errorf("the ledger has %d runs, want 3: %v", len(reports), err)
+			reports, err := run.Ledger(t.Context(), p.request(t, duck).State, 0)
+			if err != nil || len(reports) != 5 {
+				t.Errorf("the ledger has %d runs, want 5: %v", len(reports), err)
 			}
 		})
 	}
@@ -205,14 +213,35 @@ func wholeInParquet(t *testing.T, p *project, s servertest.Server, db string, ta
 	evident(t, r, tables, sums)
 }
 
-// compareSums returns the tables' counts, by name.
+// wholeInPostgres has the destination's server sum up what arrived.
+func wholeInPostgres(t *testing.T, pg servertest.Server, there string, s servertest.Server, db string, tables []manyTable, r *run.Report) {
+	t.Helper()
+	evident(t, r, tables, compare(t, s, db, tables, func(m manyTable) ([]string, error) {
+		return pg.Query(t, there, m.sumOnServer(pg, "倉 庫"))[0], nil
+	}))
+	got := pg.Query(t, there, "SELECT count(*) FROM _kitamae.tables WHERE run = "+literal(r.ID)+" AND state = 'published' AND rows = source_rows AND guarantee = 'database'")[0][0]
+	if got != "30" {
+		t.Errorf("_kitamae.tables has evidence of %s tables of run %s, want 30", got, r.ID)
+	}
+}
+
+// compareSums compares with relations in DuckDB and returns the tables' counts, by name.
 func compareSums(t *testing.T, found *sql.DB, s servertest.Server, db string, tables []manyTable, relation func(manyTable) string) map[string]string {
+	t.Helper()
+	return compare(t, s, db, tables, func(m manyTable) ([]string, error) {
+		got := make([]string, 2)
+		return got, found.QueryRow(m.sumInDuckDB(relation(m))).Scan(&got[0], &got[1])
+	})
+}
+
+// compare compares each table's count and checksum at the source with those that arrived, and returns the counts.
+func compare(t *testing.T, s servertest.Server, db string, tables []manyTable, arrived func(manyTable) ([]string, error)) map[string]string {
 	t.Helper()
 	counts := map[string]string{}
 	for _, m := range tables {
-		want := s.Query(t, db, m.sumOnServer(s))[0]
-		got := make([]string, 2)
-		if err := found.QueryRow(m.sumInDuckDB(relation(m))).Scan(&got[0], &got[1]); err != nil {
+		want := s.Query(t, db, m.sumOnServer(s, ""))[0]
+		got, err := arrived(m)
+		if err != nil {
 			t.Errorf("%s: %v", m.name, err)
 			continue
 		}

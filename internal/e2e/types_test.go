@@ -48,6 +48,7 @@ func TestEveryTypeEverywhere(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				src := sources[name](t)
 				t.Run("duckdb", func(t *testing.T) { toDuckDB(t, src) })
+				t.Run("postgres", func(t *testing.T) { toPostgres(t, src) })
 				for _, format := range []string{"parquet", "csv", "ndjson", "arrow"} {
 					t.Run(format, func(t *testing.T) { toFiles(t, src, format) })
 				}
@@ -187,6 +188,52 @@ func toFiles(t *testing.T, s typeSource, format string) {
 	}[format]
 	s.compare(t, read(t, p.files(t, "out", typesTable), s.columns), format == "csv")
 	s.reported(t, r)
+}
+
+// toPostgres leaves out columns with the NUL character, which PostgreSQL's text can't hold; connector/conform sees it refused.
+func toPostgres(t *testing.T, s typeSource) {
+	dest := servertest.PostgresNewest(t)
+	db := servertest.FreshDatabase(t, dest)
+	spec, err := json.Marshal(map[string]any{"host": dest.Host, "port": dest.Port, "user": dest.User, "password": dest.Password, "database": db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, drop := map[string]string{}, []string{}
+	all := s.columns
+	s.columns = nil
+	for _, c := range all {
+		if slices.ContainsFunc(c.values, func(v fixtureValue) bool { return strings.Contains(v.want.text, "\x00") }) {
+			drop = append(drop, c.name)
+			continue
+		}
+		if c.as != "" {
+			types[c.name] = c.as
+		}
+		s.columns = append(s.columns, c)
+	}
+	asked, err := json.Marshal(map[string]any{typesTable: map[string]any{"columns": map[string]any{"types": types, "drop": drop}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.project(t)
+	p.drive(t, "verify: full", "limits: {memory: 512MiB}", "tables: "+string(asked), "destination: {postgres: "+string(spec)+"}")
+	got := readPostgres(t, dest, db, s.columns)
+	for i := range rows(all) { // all has the row without a value of the longest column, too
+		if row, ok := got[fmt.Sprint(i)]; !ok {
+			t.Errorf("row %d did not arrive", i)
+		} else {
+			for _, c := range s.columns {
+				if want := c.want(i); row[c.name] != want {
+					t.Errorf("row %d, column %s (%s): %v arrived, want %v", i, c.name, c.native, row[c.name], want)
+				}
+			}
+		}
+	}
+	if s.comments {
+		if got := dest.Query(t, db, "SELECT obj_description("+literal(ident(typesTable))+"::regclass)")[0][0]; got != typesComment {
+			t.Errorf("the table's comment is %q, want %q", got, typesComment)
+		}
+	}
 }
 
 // compare looks at each value. emptyIsNull is for readers that can't tell them apart.

@@ -57,13 +57,20 @@ func environment(t testing.TB) map[string]string {
 	return env
 }
 
+// otherEnv names a file in place of .servers/env: for trying other servers by hand.
+const otherEnv = "KITAMAE_SERVERS_ENV"
+
 // readEnv parses the KEY='value' lines of .servers/env.
 func readEnv() (map[string]string, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(root, ".servers", "env"))
+	file := filepath.Join(root, ".servers", "env")
+	if other := os.Getenv(otherEnv); other != "" {
+		file = other
+	}
+	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("the test servers are not running; run: make servers")
 	}

@@ -20,7 +20,7 @@ const setupTimeout = 2 * time.Minute
 // Server is one running database. User has all rights; Admin, with the same
 // password, is a second account with all rights that tests may lock out.
 type Server struct {
-	Name     string // mariadb, mysql, postgres, postgres_newest
+	Name     string // mariadb, mysql, postgres, postgres_newest, postgres_oldest
 	Kind     string // mysql or postgres: the protocol it speaks
 	Host     string // an address, not a name
 	Port     int
@@ -45,6 +45,10 @@ func Postgres(t testing.TB) Server { return find(t, "postgres") }
 // PostgresNewest is the newest PostgreSQL, set up like [Postgres].
 func PostgresNewest(t testing.TB) Server { return find(t, "postgres_newest") }
 
+// PostgresOldest is the oldest PostgreSQL that is read, set up like [Postgres]. Where what a server must know is what is tested, it
+// stands beside the others; the rest of the tests does without.
+func PostgresOldest(t testing.TB) Server { return find(t, "postgres_oldest") }
+
 // MySQLServers are all servers that speak MySQL's protocol here: MariaDB always, MySQL
 // unless scripts/servers.sh recorded why it can't be had (the test's log says so).
 func MySQLServers(t testing.TB) []Server {
@@ -57,11 +61,38 @@ func MySQLServers(t testing.TB) []Server {
 	return append(servers, MySQL(t))
 }
 
-// PostgresServers are all PostgreSQL servers here.
+// PostgresServers are the PostgreSQL servers here, but for the oldest.
 func PostgresServers(t testing.TB) []Server {
 	t.Helper()
 	return []Server{Postgres(t), PostgresNewest(t)}
 }
+
+// Moto is the URL of Amazon's services as moto imitates them. Whatever is asked for there, any region and any
+// key of either kind will do; tests share it, so that what they make has names of its own.
+func Moto(t testing.TB) string {
+	t.Helper()
+	url := environment(t)["MOTO_URL"]
+	if url == "" {
+		t.Fatal("moto is not running; run: make servers")
+	}
+	return url
+}
+
+// BigQuery is the address of BigQuery as local-bigquery imitates it. It asks for no credentials and knows any project.
+func BigQuery(t testing.TB) string {
+	t.Helper()
+	env := environment(t)
+	if why := env["BIGQUERY_MISSING"]; why != "" {
+		t.Fatalf("the BigQuery emulator can't be had here: %s", why)
+	}
+	if env["BIGQUERY_ENDPOINT"] == "" {
+		t.Fatal("the BigQuery emulator is not running; run: make servers")
+	}
+	return env["BIGQUERY_ENDPOINT"]
+}
+
+// FreshName is a name no other test uses: for a database, a dataset, a bucket.
+func FreshName(t testing.TB) string { return "t_" + clean(t.Name()) + "_" + random() }
 
 // Address is host:port.
 func (s Server) Address() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
@@ -70,7 +101,7 @@ func (s Server) Address() string { return net.JoinHostPort(s.Host, strconv.Itoa(
 // drops it when the test ends, whoever is still connected.
 func FreshDatabase(t testing.TB, s Server) string {
 	t.Helper()
-	name := "t_" + clean(t.Name()) + "_" + random()
+	name := FreshName(t)
 	s.Exec(t, "", "CREATE DATABASE "+name+s.createOptions())
 	t.Cleanup(func() { s.Exec(t, "", s.drop(name)) })
 	return name

@@ -3,6 +3,9 @@ package servertest
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -68,5 +71,29 @@ func TestClean(t *testing.T) {
 				t.Errorf("clean(%q) = %s, want %s", tc.in, got, tc.want)
 			}
 		})
+	}
+}
+
+// TestMoto proves that an AWS client is answered in AWS's words.
+func TestMoto(t *testing.T) {
+	ask := url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}}
+	req, err := http.NewRequest(http.MethodPost, Moto(t), strings.NewReader(ask.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	// moto knows the service by the signature's scope, and checks no signature.
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=0")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(body), "<Account>123456789012</Account>") {
+		t.Errorf("GetCallerIdentity: %s %s", resp.Status, body)
 	}
 }

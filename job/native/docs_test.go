@@ -22,7 +22,6 @@ var yamlBlock = regexp.MustCompile("(?ms)^ *```ya?ml\n(.*?)^ *```")
 func TestEveryConfigInTheDocsCompiles(t *testing.T) {
 	reg := all.Registry()
 	one := func(string) (string, bool) { return "1", true }
-	secret := func(string) ([]byte, error) { return []byte("s3cret"), nil }
 	root := filepath.Join("..", "..")
 	blocks := 0
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
@@ -47,7 +46,7 @@ func TestEveryConfigInTheDocsCompiles(t *testing.T) {
 			blocks++
 			line := strings.Count(string(text[:at[2]]), "\n")
 			// Empty lines put the problems where the block stands.
-			in := conf.Input{Name: name, Data: []byte(strings.Repeat("\n", line) + block), LookupEnv: one, ReadFile: secret}
+			in := conf.Input{Name: name, Data: []byte(strings.Repeat("\n", line) + block), LookupEnv: one}
 			if _, err := native.Compile(in, reg); err != nil {
 				t.Error(err)
 			}

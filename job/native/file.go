@@ -7,15 +7,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 	_ "time/tzdata" // zones are checked, and used, on machines that have no list of them
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kitamae/kitamae/bucket"
 	"github.com/kitamae/kitamae/conf"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/job"
+	"github.com/kitamae/kitamae/notify"
+	"github.com/kitamae/kitamae/schedule"
 )
 
 // File is one source, one destination, and which tables to move between them. Keys that begin with `x-` are for anchors and notes, and mean nothing.
@@ -30,14 +34,24 @@ type File struct {
 	Limits job.Limits `yaml:"limits"`
 	// Timezone is the business day's zone, for schedules and reports, by its IANA name such as Asia/Tokyo. Stored times are not changed by it.
 	Timezone string `yaml:"timezone"`
+	// State is where the ledger, commits under way and the lease are kept: `s3://bucket/folder`, `gs://bucket/folder` or a folder. Left out, it is the folder `.kitamae` beside this file. Where no disk outlives a run, or runs start on several machines, it must be a bucket.
+	State string `yaml:"state"`
 	// Verify is what is compared before a table is published: `none`, `aggregates` (counts, nulls, least and greatest values, exact sums) or `full` (these, and a hash over all rows).
 	Verify job.Verify `yaml:"verify" conf:"enum=none|aggregates|full"`
+	// Schedule is when runs start, as cron says it (minute, hour, day, month, weekday), and a zone: `"0 5 * * *  Asia/Tokyo"`. Without a zone it is timezone's.
+	Schedule string `yaml:"schedule"`
+	// Notify is who is told how runs end that nobody watches: those that `kitamae serve` or a scheduler starts, or that have no terminal.
+	Notify notify.Spec `yaml:"notify"`
+	// Telemetry is where traces and metrics of runs go: an OpenTelemetry collector, or a service that takes OTLP over HTTP.
+	Telemetry job.Telemetry `yaml:"telemetry"`
+	// Deploy says how `kitamae deploy` runs this file in a cloud.
+	Deploy job.Deploy `yaml:"deploy"`
 }
 
 // Defaults are the values of a file that says nothing.
 func Defaults() File {
 	return File{
-		Limits:   job.Limits{Connections: 2},
+		Limits:   job.Limits{Connections: 2, Retries: 2},
 		Timezone: "UTC",
 		Verify:   job.VerifyAggregates,
 	}
@@ -52,6 +66,16 @@ const (
 // Load reads the file at path, with every problem in one fault. lookupEnv is os.LookupEnv,
 // or what a test has in its place.
 func Load(path string, reg connector.Registry, lookupEnv func(string) (string, bool)) (*job.Job, error) {
+	if name, ok := strings.CutPrefix(path, packedMark); ok {
+		return loadPacked(name, reg, lookupEnv)
+	}
+	if bucket.Is(path) {
+		data, err := fetch(path)
+		if err != nil {
+			return nil, err
+		}
+		return compileFetched(data, reg, lookupEnv)
+	}
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -76,15 +100,33 @@ func Compile(in conf.Input, reg connector.Registry) (*job.Job, error) {
 	doc.Decode(&f)
 	j := &job.Job{
 		Limits: f.Limits, Timezone: f.Timezone, Verify: f.Verify,
-		File: in.Name, Dir: in.Dir, Origins: doc.Origins(),
+		State: f.State, Schedule: f.Schedule, Notify: f.Notify, Telemetry: f.Telemetry, Deploy: f.Deploy, File: in.Name, Dir: in.Dir, Origins: doc.Origins(),
 	}
 	j.Source = source(f.Source, reg)
 	j.Destination = destination(doc, f.Destination, reg)
 	j.Tables = rules(f.Tables)
-	if _, err := time.LoadLocation(j.Timezone); err != nil || j.Timezone == "" || j.Timezone == "Local" {
+	zone, err := time.LoadLocation(j.Timezone)
+	if err != nil || j.Timezone == "" || j.Timezone == "Local" {
 		doc.Problem(j.Origins["timezone"].Place, "timezone", "%q is not an IANA time zone such as Asia/Tokyo", j.Timezone)
 	}
-	for _, p := range j.Check() {
+	if j.Schedule != "" && err == nil {
+		if _, err := schedule.Parse(j.Schedule, zone); err != nil {
+			doc.Problem(j.Origins["schedule"].Place, "schedule", "%v", err)
+		}
+	}
+	for _, p := range j.Notify.Check() {
+		path := "notify." + p[0]
+		doc.Problem(j.Origins[path].Place, path, "%s", p[1])
+	}
+	if e := j.Telemetry.Endpoint; e != "" && !strings.HasPrefix(e, "https://") && !strings.HasPrefix(e, "http://") {
+		doc.Problem(j.Origins["telemetry.endpoint"].Place, "telemetry.endpoint", "want http:// or https://, and the receiver's address")
+	}
+	if strings.Contains(j.State, "://") {
+		if err := bucket.Check(j.State); err != nil {
+			doc.Problem(j.Origins["state"].Place, "state", "%v", err)
+		}
+	}
+	for _, p := range j.Check(reg[j.Source.Use].Caps, reg[j.Destination.Use].Caps) {
 		doc.Problem(p.Place, p.Path, "%s", p.Message)
 	}
 	if err := doc.Err(); err != nil {

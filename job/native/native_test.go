@@ -86,6 +86,9 @@ verify: full
 	for i := range j.Tables {
 		j.Tables[i].At = conf.Place{}
 	}
+	if err := conf.Resolve(t.Context(), j.Source.Spec, conf.LocalStores("", lookup)); err != nil {
+		t.Fatal(err)
+	}
 	want := &job.Job{
 		Source:      job.End{Use: "server", Spec: &serverSpec{Host: "db1", Port: 3306, Password: "s3cret"}, Place: "app on db1"},
 		Destination: job.End{Use: "duckdb", Spec: &fileSpec{Path: "kura.duckdb"}, Place: "kura.duckdb"},
@@ -99,7 +102,7 @@ verify: full
 			}},
 			{Pattern: "empty", Path: "tables.empty"},
 		},
-		Limits: job.Limits{Connections: 4, Memory: 256 << 20}, Timezone: "Asia/Tokyo", Verify: "full",
+		Limits: job.Limits{Connections: 4, Retries: 2, Memory: 256 << 20}, Timezone: "Asia/Tokyo", Verify: "full",
 		File: "kitamae.yml", Dir: "/etc/kitamae", Origins: j.Origins,
 	}
 	if diff := cmp.Diff(want, j); diff != "" {
@@ -113,7 +116,7 @@ func TestCompileDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := []any{j.Limits, j.Timezone, j.Verify, j.Destination.Use, j.Destination.Place, len(j.Tables)}
-	want := []any{job.Limits{Connections: 2}, "UTC", "aggregates", "duckdb", "kura.duckdb", 0}
+	want := []any{job.Limits{Connections: 2, Retries: 2}, "UTC", "aggregates", "duckdb", "kura.duckdb", 0}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
 	}
@@ -127,6 +130,7 @@ func TestSettingsSayWhereFrom(t *testing.T) {
 	want := []job.Setting{
 		{Path: "destination.duckdb.path", Value: "kura.duckdb", Origin: "default"},
 		{Path: "limits.connections", Value: "3", Origin: "kitamae.yml:3"},
+		{Path: "limits.retries", Value: "2", Origin: "default"},
 		{Path: "source.server.host", Value: "db1", Origin: "env HOST (kitamae.yml:1)"},
 		{Path: "source.server.password", Value: "(secret)", Origin: "env PW (kitamae.yml:1)"},
 		{Path: "source.server.port", Value: "3306", Origin: "default"},
@@ -148,8 +152,8 @@ func TestCompileProblems(t *testing.T) {
 		{"unknown source", "source:\n  sever: {host: a}", "kitamae.yml:2:3: source.sever: unknown source (did you mean server?): there are server"},
 		{"unknown destination", "source: {server: {host: a}}\ndestination: {bigquery: {}}", "kitamae.yml:2:15: destination.bigquery: unknown destination: there are duckdb, files"},
 		{"null connector", "source:\n  server:", "kitamae.yml:2:3: source.server.host: is missing"},
-		{"later keys", "source: {server: {host: a}}\nschedule: x\nnotify: x\nchecks: x\npipelines: x",
-			"kitamae.yml:2:1: schedule: unknown key\nkitamae.yml:3:1: notify: unknown key\nkitamae.yml:4:1: checks: unknown key\nkitamae.yml:5:1: pipelines: unknown key"},
+		{"later keys", "source: {server: {host: a}}\nchecks: x\npipelines: x",
+			"kitamae.yml:2:1: checks: unknown key\nkitamae.yml:3:1: pipelines: unknown key"},
 		{"time zone", "source: {server: {host: a}}\ntimezone: Tokyo", `kitamae.yml:2:11: timezone: "Tokyo" is not an IANA time zone such as Asia/Tokyo`},
 		{"local time zone", "source: {server: {host: a}}\ntimezone: Local", `kitamae.yml:2:11: timezone: "Local" is not an IANA time zone such as Asia/Tokyo`},
 		{"verify", "source: {server: {host: a}}\nverify: ful", `kitamae.yml:2:9: verify: want one of none, aggregates, full, got "ful" (did you mean full?)`},

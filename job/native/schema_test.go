@@ -58,7 +58,7 @@ func TestSchemaAgreesWithCompile(t *testing.T) {
 		{"memory", src + "limits: {memory: much}", false},
 		{"word for a table", src + "tables: {a: skp}", false},
 		{"no tables", src + "tables: {}", false},
-		{"mode", src + "tables: {a: {mode: merge}}", false},
+		{"mode", src + "tables: {a: {mode: upsert}}", false},
 		{"type", src + "tables: {a: {columns: {types: {a: int}}}}", false},
 		{"list of lists", src + "tables: {a: {key: [[a]]}}", false},
 	} {

@@ -61,6 +61,9 @@ func TestSkeletonLoads(t *testing.T) {
 		}
 		u, _ := url.Parse(raw)
 		spec := j.Source.Spec.(*serverSpec)
+		if err := conf.Resolve(t.Context(), spec, conf.LocalStores("", lookup)); err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
 		if spec.Host != "db1" || spec.User != u.User.Username() || spec.TLS.Mode != u.Query().Get("tls") {
 			t.Errorf("%s: loaded as %+v", raw, spec)
 		}

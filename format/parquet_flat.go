@@ -1,10 +1,9 @@
-package files
+package format
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	pq "github.com/apache/arrow-go/v18/parquet"
@@ -22,13 +21,14 @@ type flatReader struct {
 	builder *batch.Builder
 	moves   []move
 	levels  []int16
+	bytes   int // of a batch, about
 }
 
 // move appends the next up to n values of a column chunk, within one page, and says how many it were.
 type move func(r pqfile.ColumnChunkReader, c *batch.Column, n int64, levels []int16) (int64, error)
 
-func newFlatReader(f *pqfile.Reader, schema *arrow.Schema, pick []int, pool *batch.Pool) (*flatReader, error) {
-	r := &flatReader{f: f, pick: pick, levels: make([]int16, batch.MaxRows)}
+func newFlatReader(f *pqfile.Reader, schema *arrow.Schema, pick []int, pool *batch.Pool, batchBytes int) (*flatReader, error) {
+	r := &flatReader{f: f, pick: pick, bytes: batchBytes, levels: make([]int16, batch.MaxRows)}
 	for i, field := range schema.Fields() {
 		m, err := moveFor(f.MetaData().Schema.Column(pick[i]).PhysicalType(), field.Type)
 		if err != nil {
@@ -37,7 +37,7 @@ func newFlatReader(f *pqfile.Reader, schema *arrow.Schema, pick []int, pool *bat
 		r.moves = append(r.moves, m)
 	}
 	var err error
-	r.builder, err = batch.NewBuilder(schema, pool, readBatchBytes)
+	r.builder, err = batch.NewBuilder(schema, pool, batchBytes)
 	return r, err
 }
 
@@ -68,7 +68,7 @@ func (r *flatReader) group(g *pqfile.RowGroupReader, yield func(arrow.RecordBatc
 			return false, err
 		}
 	}
-	step := rowsAtOnce(g.ByteSize(), g.NumRows())
+	step := rowsAtOnce(r.bytes, g.ByteSize(), g.NumRows())
 	for left := g.NumRows(); left > 0; left -= step {
 		step = min(step, left)
 		for k, c := range columns {
@@ -96,12 +96,12 @@ func (r *flatReader) group(g *pqfile.RowGroupReader, yield func(arrow.RecordBatc
 	return true, nil
 }
 
-// rowsAtOnce is how many rows of a row group make a batch of about readBatchBytes.
-func rowsAtOnce(bytes, rows int64) int64 {
+// rowsAtOnce is how many rows of a row group make a batch of about batchBytes.
+func rowsAtOnce(batchBytes int, bytes, rows int64) int64 {
 	if bytes <= 0 || rows <= 0 {
 		return batch.MaxRows
 	}
-	return min(max(readBatchBytes*rows/bytes, 64), batch.MaxRows)
+	return min(max(int64(batchBytes)*rows/bytes, 64), batch.MaxRows)
 }
 
 // pageReader is what each of arrow-go's typed column readers has. It reads within a page,
@@ -110,8 +110,8 @@ type pageReader[T any] interface {
 	ReadBatchInPage(n int64, values []T, def, rep []int16) (int64, int, error)
 }
 
-// moveOf makes a move out of how one value is appended.
-func moveOf[T any](add func(*batch.Column, T)) move {
+// moveOf makes a move out of how values are appended.
+func moveOf[T any](add func(*batch.Column, []T)) move {
 	values := make([]T, batch.MaxRows)
 	return func(r pqfile.ColumnChunkReader, c *batch.Column, n int64, levels []int16) (int64, error) {
 		if !r.HasNext() {
@@ -122,20 +122,20 @@ func moveOf[T any](add func(*batch.Column, T)) move {
 			return 0, err
 		}
 		if int64(present) == rows {
-			for _, v := range values[:present] {
-				add(c, v)
-			}
+			add(c, values[:present])
 			return rows, nil
 		}
-		next := 0
+		next, run := 0, 0 // values that are appended, and that follow on them without a null between
 		for _, level := range levels[:rows] {
-			if level == 0 {
-				c.Null()
+			if level != 0 {
+				run++
 				continue
 			}
-			add(c, values[next])
-			next++
+			add(c, values[next:next+run])
+			next, run = next+run, 0
+			c.Null()
 		}
+		add(c, values[next:next+run])
 		return rows, nil
 	}
 }
@@ -151,29 +151,50 @@ func moveFor(from pq.Type, to arrow.DataType) (move, error) {
 	}
 	switch {
 	case from == pq.Types.Boolean && to.ID() == arrow.BOOL:
-		return moveOf((*batch.Column).Bool), nil
+		return moveOf(single((*batch.Column).Bool)), nil
 	case from == pq.Types.Int32 && isDecimal:
-		return moveOf(func(c *batch.Column, v int32) { c.Decimal128(int64(v)>>63, uint64(v)) }), nil
+		return moveOf(decimals[int32]), nil
 	case from == pq.Types.Int64 && isDecimal:
-		return moveOf(func(c *batch.Column, v int64) { c.Decimal128(v>>63, uint64(v)) }), nil
+		return moveOf(decimals[int64]), nil
 	case from == pq.Types.FixedLenByteArray && isDecimal && dec.Precision <= 38:
-		return moveOf(appendBigEndian), nil
+		return moveOf(single(appendBigEndian)), nil
 	case from == pq.Types.Int32 && width == 8:
-		return moveOf(func(c *batch.Column, v int32) { c.Uint8(uint8(v)) }), nil
+		return moveOf(single(func(c *batch.Column, v int32) { c.Uint8(uint8(v)) })), nil
 	case from == pq.Types.Int32 && width == 16:
-		return moveOf(func(c *batch.Column, v int32) { c.Uint16(uint16(v)) }), nil
+		return moveOf(single(func(c *batch.Column, v int32) { c.Uint16(uint16(v)) })), nil
 	case from == pq.Types.Int32 && width == 32:
-		return moveOf(func(c *batch.Column, v int32) { c.Uint32(uint32(v)) }), nil
+		return moveOf(func(c *batch.Column, v []int32) { c.Raw(arrow.Int32Traits.CastToBytes(v), len(v)) }), nil
 	case from == pq.Types.Int64 && width == 64:
-		return moveOf(func(c *batch.Column, v int64) { c.Uint64(uint64(v)) }), nil
+		return moveOf(func(c *batch.Column, v []int64) { c.Raw(arrow.Int64Traits.CastToBytes(v), len(v)) }), nil
 	case from == pq.Types.Float && to.ID() == arrow.FLOAT32:
-		return moveOf(func(c *batch.Column, v float32) { c.Uint32(math.Float32bits(v)) }), nil
+		return moveOf(func(c *batch.Column, v []float32) { c.Raw(arrow.Float32Traits.CastToBytes(v), len(v)) }), nil
 	case from == pq.Types.Double && to.ID() == arrow.FLOAT64:
-		return moveOf(func(c *batch.Column, v float64) { c.Uint64(math.Float64bits(v)) }), nil
+		return moveOf(func(c *batch.Column, v []float64) { c.Raw(arrow.Float64Traits.CastToBytes(v), len(v)) }), nil
 	case from == pq.Types.ByteArray && arrow.IsBaseBinary(to.ID()):
-		return moveOf(func(c *batch.Column, v pq.ByteArray) { c.Value(v) }), nil
+		return moveOf(texts), nil
 	}
 	return nil, fmt.Errorf("the Parquet type %s can't be read as %s", from, to)
+}
+
+// single appends value by value: for types that are rare enough.
+func single[T any](add func(*batch.Column, T)) func(*batch.Column, []T) {
+	return func(c *batch.Column, values []T) {
+		for _, v := range values {
+			add(c, v)
+		}
+	}
+}
+
+func decimals[T int32 | int64](c *batch.Column, values []T) {
+	for _, v := range values {
+		c.Decimal128(int64(v)>>63, uint64(v))
+	}
+}
+
+func texts(c *batch.Column, values []pq.ByteArray) {
+	for _, v := range values {
+		c.Value(v)
+	}
 }
 
 // appendBigEndian appends a decimal of up to 16 bytes, most significant first.

@@ -1,0 +1,222 @@
+package aws
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+func fullStack() Stack {
+	return Stack{
+		Name: "app", Image: "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/app@sha256:" + strings.Repeat("a", 64), Arm: true, Size: SizeFor(0),
+		Network: Network{VPC: "vpc-0123456789abcdef0", Subnets: []string{"subnet-0123456789abcdef0", "subnet-0123456789abcdef1"}, PublicAddress: true},
+		Port:    3306, Database: &Database{VPC: "vpc-0123456789abcdef0", SecurityGroup: "sg-0123456789abcdef0", ResourceID: "cluster-ABC"}, IAMUser: "kitamae",
+		Schedule: Schedule{Expression: "cron(0 5 * * ? *)", Zone: "Asia/Tokyo", FreshHours: 26, PerMonth: 30.4},
+		Alert:    "data@example.com", Bucket: "kitamae-app-123456789012-ap-northeast-1", Config: "KLUv/QQ=",
+		Plain:    map[string]string{"DB_READER_HOST": "reader.example.com"},
+		Injected: map[string]Secret{"DB_PASSWORD": {Store: "aws-ssm", Name: "/app/db/password"}, "TOKEN": {Store: "aws-sm", Name: "app", Field: "token"}},
+		Read:     []Secret{{Store: "aws-ssm", Name: "/app/slack"}, {Store: "aws-sm", Name: "app/other", Field: "x"}},
+	}
+}
+
+// TestLint holds what is deployed against the schemas of the real resources.
+func TestLint(t *testing.T) {
+	for name, change := range map[string]func(*Stack){
+		"everything": func(*Stack) {},
+		"least": func(s *Stack) {
+			s.Database, s.IAMUser, s.Alert, s.Plain, s.Injected, s.Read, s.BucketThere, s.Arm = nil, "", "", nil, nil, nil, true, false
+		},
+		"shards": func(s *Stack) { s.Shards, s.Buckets = 4, []string{"acme-lake"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fullStack()
+			change(&s)
+			text, err := s.Render()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out, err := lint(t, text); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	t.Run("sees mistakes", func(t *testing.T) {
+		text, err := fullStack().Render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := lint(t, bytes.Replace(text, []byte("StopTimeout:"), []byte("StopTimout:"), 1)); err == nil {
+			t.Errorf("a property that no task has was accepted:\n%s", out)
+		}
+		s := fullStack()
+		s.Shards = 4
+		if text, err = s.Render(); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := lint(t, bytes.Replace(text, []byte("JobRoleArn:"), []byte("JobRolArn:"), 1)); err == nil {
+			t.Errorf("a property that no job has was accepted:\n%s", out)
+		}
+	})
+}
+
+func lint(t *testing.T, template []byte) (string, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "template.yml")
+	if err := os.WriteFile(path, template, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("../../scripts/cfn-lint.sh", path).CombinedOutput()
+	return string(out), err
+}
+
+// TestTemplate asserts what matters of each resource by itself, as no emulator makes all of them.
+func TestTemplate(t *testing.T) {
+	text, err := fullStack().Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	root := doc.Content[0]
+	get := func(path string) string {
+		n := root
+		for key := range strings.SplitSeq(path, "/") {
+			if n.Kind == yaml.SequenceNode {
+				n = n.Content[int(key[0]-'0')]
+			} else {
+				n = at(n, key)
+			}
+		}
+		var out []string
+		for _, c := range n.Content {
+			out = append(out, c.Value)
+		}
+		return n.Value + strings.Join(out, " ")
+	}
+	container := "Resources/Task/Properties/ContainerDefinitions/0"
+	for path, want := range map[string]string{
+		"Resources/State/DeletionPolicy":                                                    "Retain",
+		container + "/User":                                                                 "65532:65532",
+		container + "/StopTimeout":                                                          "120",
+		container + "/Environment/1/Name":                                                   "KITAMAE_CONFIG",
+		container + "/Environment/1/Value":                                                  "KLUv/QQ=",
+		container + "/Environment/2/Value":                                                  "reader.example.com",
+		container + "/Secrets/0/Name":                                                       "DB_PASSWORD",
+		container + "/Secrets/0/ValueFrom":                                                  "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/db/password",
+		container + "/Secrets/1/ValueFrom":                                                  "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:app:token::",
+		"Resources/Schedule/Type":                                                           "AWS::Scheduler::Schedule",
+		"Resources/Schedule/Properties/ScheduleExpressionTimezone":                          "ScheduleZone",
+		"Resources/Schedule/Properties/Target/RetryPolicy/MaximumRetryAttempts":             "10",
+		"Resources/Schedule/Properties/Target/DeadLetterConfig/Arn":                         "DeadLetters.Arn",
+		"Resources/Stale/Properties/TreatMissingData":                                       "breaching",
+		"Resources/Stale/Properties/MetricName":                                             "ExecutionsSucceeded",
+		"Resources/TaskDied/Properties/EventPattern/detail/$or/1/stopCode":                  "TaskFailedToStart SpotInterruption TerminationNotice",
+		"Resources/RunFailed/Properties/EventPattern/detail/status":                         "FAILED TIMED_OUT ABORTED",
+		"Resources/Runner/Properties/Definition/States/Run/Resource":                        "arn:${AWS::Partition}:states:::ecs:runTask.sync",
+		"Resources/TaskRole/Properties/RoleName":                                            "Name",
+		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/2/Action":        "ssm:GetParameters ssm:GetParameter",
+		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/2/Resource":      "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/slack",
+		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/3/Resource":      "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:app/other-??????",
+		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/4/Action":        "rds-db:connect",
+		"Resources/ExecutionRole/Properties/Policies/0/PolicyDocument/Statement/3/Resource": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/db/password",
+		"Parameters/Subnets/Default":                                                        "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+		"Parameters/Image/Default":                                                          fullStack().Image,
+		"Resources/DatabaseIngress/Properties/SourceSecurityGroupId":                        "TaskSecurityGroup",
+	} {
+		if got := get(path); got != want {
+			t.Errorf("%s = %q, want %q", path, got, want)
+		}
+	}
+	for _, role := range []string{"ExecutionRole", "TaskRole", "RunnerRole", "ScheduleRole"} {
+		statements := at(at(root, "Resources", role, "Properties", "Policies").Content[0], "PolicyDocument", "Statement")
+		for _, s := range statements.Content {
+			resource := at(s, "Resource")
+			if resource.Value == "*" && at(s, "Action").Value != "ecr:GetAuthorizationToken" {
+				t.Errorf("%s may %s on everything", role, at(s, "Action").Value)
+			}
+		}
+	}
+	if !strings.Contains(string(text), "# TaskRole is what kitamae runs as") {
+		t.Error("the printed template has lost its comments")
+	}
+}
+
+// TestDeployment gives the same name to the same stack and another to any other.
+func TestDeployment(t *testing.T) {
+	a, b := fullStack(), fullStack()
+	first, err := a.Deployment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := b.Deployment(); first != second {
+		t.Errorf("the same stack is called %s and %s", first, second)
+	}
+	b.Config += "x"
+	if second, _ := b.Deployment(); first == second {
+		t.Error("another config has the same name")
+	}
+}
+
+func TestParseSchedule(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		want Schedule
+	}{
+		{"0 5 * * *  Asia/Tokyo", Schedule{"cron(0 5 * * ? *)", "Asia/Tokyo", 26, 30.4}},
+		{"30 */6 * * *", Schedule{"cron(30 */6 * * ? *)", "UTC", 8, 121.6}},
+		{"0 5 * * 1-5", Schedule{"cron(0 5 ? * MON-FRI *)", "UTC", 168, 21.71}},
+		{"0 5 * * 0,7", Schedule{"cron(0 5 ? * SUN,SUN *)", "UTC", 168, 8.69}},
+		{"0 5 1 * *", Schedule{"cron(0 5 1 * ? *)", "UTC", 168, 1}},
+	} {
+		t.Run(tc.in, func(t *testing.T) {
+			got, err := ParseSchedule(tc.in, "UTC")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.PerMonth = math.Round(got.PerMonth*100) / 100
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	for _, bad := range []string{"", "0 5 * *", "0 5 1 * 1", "0 5 * * *  Asia/Tokio", "0 5 * * 9"} {
+		if s, err := ParseSchedule(bad, "UTC"); err == nil {
+			t.Errorf("%q became %v", bad, s)
+		}
+	}
+}
+
+// TestRoleName keeps google.subject, the role's session, within Google's 127 bytes.
+func TestRoleName(t *testing.T) {
+	longest := strings.Repeat("a", 32)
+	if !stackName.MatchString(longest) || stackName.MatchString(longest+"a") {
+		t.Fatal("a name may have 32 bytes")
+	}
+	if subject := "arn:aws-us-gov:sts::123456789012:assumed-role/" + longest + "/" + strings.Repeat("f", 32); len(subject) > 127 {
+		t.Errorf("google.subject would be %d bytes", len(subject))
+	}
+}
+
+func TestEstimate(t *testing.T) {
+	u := Use{Region: "ap-northeast-1", Arm: true, Size: SizeFor(0), Network: Network{PublicAddress: true}, RunsPerMonth: 30, MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed"}
+	var total float64
+	for _, c := range Estimate(u) {
+		total += c.Dollars
+	}
+	if total > 1 {
+		t.Errorf("a daily run costs %.2f a month\n%s", total, Table(Estimate(u), u))
+	}
+	u.Network.PublicAddress, u.GBPerRun = false, 10
+	if table := Table(Estimate(u), u); !strings.Contains(table, "NAT gateway") || !strings.Contains(table, "22.80  egress") {
+		t.Errorf("300 GB a month through a NAT gateway:\n%s", table)
+	}
+}
