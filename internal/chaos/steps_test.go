@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -56,7 +57,11 @@ func (s *stepper) at(name string) {
 		select {} // alive, until somebody kills it
 	}
 	if name == os.Getenv(stepStopVar) {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // until somebody wakes it up
+		awake := make(chan os.Signal, 1)
+		signal.Notify(awake, syscall.SIGCONT)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-awake // the signal may stop another thread first, and this one would go on for a while
+		signal.Stop(awake)
 	}
 }
 
