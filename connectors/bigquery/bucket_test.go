@@ -22,7 +22,7 @@ import (
 // throughBucket makes the place's tables wait in a folder of the bucket that servertest.GCS has made.
 func (p *place) throughBucket(t *testing.T, address string) {
 	t.Helper()
-	p.front.objects = newObjectStore(t, os.Getenv("STORAGE_EMULATOR_HOST"))
+	p.front.Bucket(os.Getenv("STORAGE_EMULATOR_HOST"))
 	p.spec.Bucket = address + "/" + p.spec.Dataset
 }
 
@@ -121,10 +121,10 @@ func TestBucket(t *testing.T) {
 			if left := p.waiting(t); len(left) > 0 {
 				t.Errorf("left in the bucket: %q", left)
 			}
-			if n := p.front.count("object", ""); tc.fault == "" && n != 3 {
+			if n := p.front.Count("object", ""); tc.fault == "" && n != 3 {
 				t.Errorf("%d objects for 3 files", n)
 			}
-			if n := p.front.count("insert", "people"); tc.fault == "" && n != 1 {
+			if n := p.front.Count("insert", "people"); tc.fault == "" && n != 1 {
 				t.Errorf("%d load jobs for 3 files", n)
 			}
 		})
@@ -160,7 +160,7 @@ func TestBucketKilled(t *testing.T) {
 				t.Fatalf("%d objects wait for the job, want 2", n)
 			}
 			dead.Store(false)
-			uploads := p.front.count("object", "")
+			uploads := p.front.Count("object", "")
 			other, err := bigquery.Connector.Dest.Open(t.Context(), &p.spec, p.env)
 			if err != nil {
 				t.Fatal(err)
@@ -172,7 +172,7 @@ func TestBucketKilled(t *testing.T) {
 					t.Fatalf("commit = %+v, %v", out, err)
 				}
 				p.wantRows(t, "people", 80)
-				if n := p.front.count("object", ""); n != uploads {
+				if n := p.front.Count("object", ""); n != uploads {
 					t.Errorf("%d objects were uploaded again", n-uploads)
 				}
 			} else {
@@ -248,7 +248,7 @@ func TestSmallIsDirect(t *testing.T) {
 		t.Fatalf("commit = %+v, %v", out, err)
 	}
 	p.wantRows(t, "people", 80)
-	if n := p.front.count("object", ""); n != 0 {
+	if n := p.front.Count("object", ""); n != 0 {
 		t.Errorf("%d objects for a table of two small files", n)
 	}
 }

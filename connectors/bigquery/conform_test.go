@@ -18,6 +18,7 @@ import (
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/connector/conform"
 	"github.com/kitamae/kitamae/connectors/bigquery"
+	"github.com/kitamae/kitamae/internal/bqfront"
 	"github.com/kitamae/kitamae/internal/servertest"
 )
 
@@ -28,11 +29,21 @@ func TestConform(t *testing.T) {
 	}})
 }
 
+// call and the faults are the front's, under short names.
+type call = bqfront.Call
+
+const (
+	lost  = bqfront.Lost
+	cut   = bqfront.Cut
+	half  = bqfront.Half
+	twice = bqfront.Twice
+)
+
 // place is a dataset of a test's own behind a front.
 type place struct {
 	spec   bigquery.Spec
 	env    connector.Env
-	front  *front
+	front  *bqfront.Front
 	client *bq.Client // past the front
 }
 
@@ -41,7 +52,7 @@ const project = "kitamae-test"
 func newPlace(t *testing.T, faults func(*call) string) *place {
 	t.Helper()
 	emulator := servertest.BigQuery(t)
-	f := newFront(t, emulator, faults)
+	f := bqfront.New(t, emulator, faults)
 	ctx := context.Background()
 	client, err := bq.NewClient(ctx, project, option.WithEndpoint(emulator+"/bigquery/v2/"), option.WithoutAuthentication())
 	if err != nil {

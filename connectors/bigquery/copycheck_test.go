@@ -113,7 +113,7 @@ func TestVerifyFull(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, nil)
 			changed := false
-			p.front.changes = func(data []byte) []byte {
+			p.front.Changes = func(data []byte) []byte {
 				if tc.from == "" || !bytes.Contains(data, []byte(tc.from)) {
 					return data
 				}
@@ -140,7 +140,7 @@ func TestVerifyFull(t *testing.T) {
 			if left := p.hidden(t); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
-			if n := p.front.count("query", ""); tc.want == "" && n > 1 {
+			if n := p.front.Count("query", ""); tc.want == "" && n > 1 {
 				t.Errorf("%d queries", n)
 			}
 		})

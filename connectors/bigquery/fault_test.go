@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 	if !strings.Contains(out[1].Why, "the front says so") {
 		t.Errorf("why = %q, want BigQuery's own words", out[1].Why)
 	}
-	if n := p.front.count("insert", "bad"); n != 1 {
+	if n := p.front.Count("insert", "bad"); n != 1 {
 		t.Errorf("a refusal for good was tried %d times", n)
 	}
 	p.wantRows(t, "good", 40)
@@ -112,7 +112,7 @@ func TestKilled(t *testing.T) {
 	if out, err := dest.Commit(t.Context(), req); err != nil || !out[0].Published {
 		t.Fatalf("commit = %+v, %v", out, err)
 	}
-	before := p.front.count("insert", "people")
+	before := p.front.Count("insert", "people")
 	other, err := bigquery.Connector.Dest.Open(t.Context(), &p.spec, p.env)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestKilled(t *testing.T) {
 	if out, err := other.Commit(t.Context(), req); err != nil || !out[0].Published {
 		t.Fatalf("commit again = %+v, %v", out, err)
 	}
-	if n := p.front.count("insert", "people"); n != before {
+	if n := p.front.Count("insert", "people"); n != before {
 		t.Errorf("the table was loaded again")
 	}
 	p.wantRows(t, "people", 40)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/connectors/bigquery"
+	"github.com/kitamae/kitamae/internal/bqfront"
+	"github.com/kitamae/kitamae/internal/servertest"
 )
 
 // open is another process's destination.
@@ -186,7 +188,7 @@ func TestTakenOver(t *testing.T) {
 
 	uploading, goOn := make(chan struct{}), make(chan struct{})
 	slow := *p
-	slow.front = newFront(t, p.front.target, func(c *call) string {
+	slow.front = bqfront.New(t, servertest.BigQuery(t), func(c *call) string {
 		if c.What == "insert" && c.Table == "people" && c.N == 1 {
 			close(uploading)
 			<-goOn

@@ -161,8 +161,8 @@ func TestTooManyPartitions(t *testing.T) {
 	}
 	days[4000] = -1
 	_, out := p.arranged(t, "1", connector.Replace, connector.Layout{Partition: "at", Unit: "day"}, days...)
-	if out.Published || !strings.Contains(out.Why, "4001 partitions by the day, up to 19801213; one job may touch 4000") || p.front.count("insert", "visits") > 0 {
-		t.Errorf("%+v after %d loads", out, p.front.count("insert", "visits"))
+	if out.Published || !strings.Contains(out.Why, "4001 partitions by the day, up to 19801213; one job may touch 4000") || p.front.Count("insert", "visits") > 0 {
+		t.Errorf("%+v after %d loads", out, p.front.Count("insert", "visits"))
 	}
 	if _, out = p.arranged(t, "2", connector.Replace, connector.Layout{Partition: "at", Unit: "month"}, days...); !out.Published {
 		t.Error(out.Why)

@@ -111,12 +111,12 @@ func TestMergeForFree(t *testing.T) {
 	if out := p.merged(t, "1", "", key, visit{1, 10, 5}, visit{2, 11, 5}); !out.Published {
 		t.Fatalf("%+v", out)
 	}
-	if out := p.merged(t, "2", "", key, visit{1, 12, 6}, visit{2, 13, 6}); !out.Published || p.front.count("query", "") > 0 {
-		t.Fatalf("%+v after %d queries", out, p.front.count("query", ""))
+	if out := p.merged(t, "2", "", key, visit{1, 12, 6}, visit{2, 13, 6}); !out.Published || p.front.Count("query", "") > 0 {
+		t.Fatalf("%+v after %d queries", out, p.front.Count("query", ""))
 	}
 	p.wantVisits(t, "1:5 1:6 2:5 2:6")
-	if out := p.merged(t, "3", "", key, visit{1, 12, 7}, visit{3, 14, 7}); !out.Published || p.front.count("query", "") != 2 { // the dry run and the MERGE
-		t.Fatalf("%+v after %d queries", out, p.front.count("query", ""))
+	if out := p.merged(t, "3", "", key, visit{1, 12, 7}, visit{3, 14, 7}); !out.Published || p.front.Count("query", "") != 2 { // the dry run and the MERGE
+		t.Fatalf("%+v after %d queries", out, p.front.Count("query", ""))
 	}
 	p.wantVisits(t, "1:5 1:7 2:5 2:6 3:7")
 }

@@ -155,7 +155,7 @@ func TestResumable(t *testing.T) {
 				}
 				// an object whose answer was lost is found where it should be
 				once := tc.resumed || through != "" && tc.final
-				if n := p.front.count(begins, table); tc.what == "chunk" && (n == 1) != once {
+				if n := p.front.Count(begins, table); tc.what == "chunk" && (n == 1) != once {
 					t.Errorf("the upload was begun %d times", n)
 				}
 			})

@@ -1,4 +1,4 @@
-package bigquery_test
+package bqfront
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ var (
 )
 
 // undecorated empties the partition that a load overwrites and returns the load that fills it.
-func (f *front) undecorated(body []byte) []byte {
+func (f *Front) undecorated(body []byte) []byte {
 	m := decorated.FindSubmatch(body)
 	if m == nil {
 		return body
@@ -57,7 +57,7 @@ func (f *front) undecorated(body []byte) []byte {
 var partitionRead = regexp.MustCompile(`^(.*/projects/([^/]+)/datasets/([^/]+)/tables/)([^/$]+)\$(\w+)(/data)?$`)
 
 // emptyPartition answers reads of a partition by how many rows it has; the rows themselves nobody asks for.
-func (f *front) emptyPartition(w http.ResponseWriter, r *http.Request) bool {
+func (f *Front) emptyPartition(w http.ResponseWriter, r *http.Request) bool {
 	m := partitionRead.FindStringSubmatch(r.URL.Path)
 	if m == nil || r.Method != http.MethodGet {
 		return false
@@ -87,7 +87,7 @@ func shapeOf(partition string) string {
 }
 
 // redecorated is an answer about a job that overwrote a partition as BigQuery gives it.
-func (f *front) redecorated(r *http.Response) error {
+func (f *Front) redecorated(r *http.Response) error {
 	if !strings.Contains(r.Request.URL.Path, "/jobs") || r.StatusCode != http.StatusOK {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package bigquery_test
+package bqfront
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ type session struct {
 }
 
 // serve hands a request on, changed where the emulator would answer otherwise than Google.
-func (f *front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
+func (f *Front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	if f.emptyPartition(w, r) {
 		return
 	}
@@ -54,7 +54,7 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 }
 
 // chunk takes a part of an upload. Parts that are there already are taken once, as Google does.
-func (f *front) chunk(w http.ResponseWriter, r *http.Request, id string, body []byte) {
+func (f *Front) chunk(w http.ResponseWriter, r *http.Request, id string, body []byte) {
 	f.mu.Lock()
 	s := f.sessions[id]
 	f.mu.Unlock()
@@ -117,7 +117,7 @@ func taught(body []byte) []byte {
 }
 
 // unzipped is data without gzip, which BigQuery knows by the content and the emulator by the file's name only.
-func unzipped(t *testing.T, data []byte) []byte {
+func unzipped(t testing.TB, data []byte) []byte {
 	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return data
 	}
@@ -134,7 +134,7 @@ func unzipped(t *testing.T, data []byte) []byte {
 }
 
 // spelled is NDJSON whose JSON columns hold strings as BigQuery reads them: as JSON. The emulator takes a string for the text of another value.
-func spelled(t *testing.T, job, data []byte) []byte {
+func spelled(t testing.TB, job, data []byte) []byte {
 	var asked struct {
 		Configuration struct {
 			Load struct {
@@ -177,7 +177,7 @@ func spelled(t *testing.T, job, data []byte) []byte {
 }
 
 // unzippedPart is a multipart upload whose file is not zipped, and [spelled].
-func (f *front) unzippedPart(r *http.Request, body []byte) []byte {
+func (f *Front) unzippedPart(r *http.Request, body []byte) []byte {
 	t := f.t
 	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
@@ -200,8 +200,8 @@ func (f *front) unzippedPart(r *http.Request, body []byte) []byte {
 			job = data
 		} else {
 			data = unzipped(t, data)
-			if f.changes != nil {
-				data = f.changes(data)
+			if f.Changes != nil {
+				data = f.Changes(data)
 			}
 			data = spelled(t, job, data)
 		}

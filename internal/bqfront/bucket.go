@@ -1,4 +1,4 @@
-package bigquery_test
+package bqfront
 
 import (
 	"encoding/json"
@@ -20,13 +20,14 @@ type objectStore struct {
 	dir   string
 }
 
-func newObjectStore(t *testing.T, address string) *objectStore {
-	t.Helper()
+// Bucket puts the Cloud Storage server at an address behind the front too, whose objects load jobs can then read. It is called before the first request.
+func (f *Front) Bucket(address string) {
+	f.t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	return &objectStore{url: address, dir: t.TempDir(), proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	f.objects = &objectStore{url: address, dir: f.t.TempDir(), proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(u)
 		r.Out.Host = u.Host
 	}}}
@@ -60,7 +61,7 @@ func (o *objectStore) ServeHTTP(w http.ResponseWriter, r *http.Request, body []b
 
 // fetched is a load job over the bucket's objects as one over files with the same content: the emulator reaches no bucket, but it reads
 // files, and it is the emulator that reads them, all in one job.
-func (o *objectStore) fetched(t *testing.T, body []byte) []byte {
+func (o *objectStore) fetched(t testing.TB, body []byte) []byte {
 	var job map[string]any
 	if err := json.Unmarshal(body, &job); err != nil {
 		t.Error(err)

@@ -1,4 +1,6 @@
-package bigquery_test
+// Package bqfront is an HTTP front before the BigQuery emulator, for tests. It makes good what the emulator lacks
+// (docs/guides/bigquery.md lists it), lets load jobs read a bucket, and does the harm that networks and busy services do.
+package bqfront
 
 import (
 	"bytes"
@@ -15,27 +17,26 @@ import (
 	"testing"
 )
 
-// front stands before the emulator. It makes good what the emulator lacks (docs/guides/bigquery.md lists it) and does
-// the harm that networks and busy services do.
-type front struct {
+// Front stands before the emulator. Its URL is the endpoint to configure.
+type Front struct {
 	*httptest.Server
-	t        *testing.T
-	faults   func(*call) string
+	t        testing.TB
+	faults   func(*Call) string
 	target   string // the emulator's address
 	emulator *httputil.ReverseProxy
 	objects  *objectStore // nil for a place without a bucket
-	// changes does harm to NDJSON on its way, nil for none
-	changes func(data []byte) []byte
+	// Changes does harm to NDJSON on its way, nil for none.
+	Changes func(data []byte) []byte
 
 	mu       sync.Mutex
-	calls    []call
+	calls    []Call
 	sessions map[string]*session // uploads under way, by the emulator's ID of them
 	// decorations are the partitions that jobs overwrite, by job.
 	decorations map[string]string
 }
 
-// call is one request. What stands for which request it is, N is how many of its kind there were, this one included.
-type call struct {
+// Call is one request. What stands for which request it is, N is how many of its kind there were, this one included.
+type Call struct {
 	What  string // insert, chunk, query, status, object, objectchunk, remove, or "" for the rest
 	Table string // of an insert or a chunk
 	Final bool   // an upload's last chunk
@@ -43,21 +44,23 @@ type call struct {
 	Body  string // of a query
 }
 
-// What faults may return beside "" for nothing and a status such as "503 backendError".
+// What the faults of a Front may return beside "" for nothing and a status such as "503 backendError".
 const (
-	lost  = "lost"  // it is done, the answer is not heard
-	cut   = "cut"   // the connection ends before anything is done
-	half  = "half"  // the connection ends when half of the body has arrived
-	twice = "twice" // it is done two times
+	Lost  = "lost"  // it is done, the answer is not heard
+	Cut   = "cut"   // the connection ends before anything is done
+	Half  = "half"  // the connection ends when half of the body has arrived
+	Twice = "twice" // it is done two times
 )
 
-func newFront(t *testing.T, emulator string, faults func(*call) string) *front {
+// New starts a front of the emulator at an address, until the test ends. faults is asked about each request and says what harm is done to it,
+// "" for none; nil does none.
+func New(t testing.TB, emulator string, faults func(*Call) string) *Front {
 	t.Helper()
 	target, err := url.Parse(emulator)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{t: t, target: emulator, faults: faults, emulator: httputil.NewSingleHostReverseProxy(target), sessions: map[string]*session{}, decorations: map[string]string{}}
+	f := &Front{t: t, target: emulator, faults: faults, emulator: httputil.NewSingleHostReverseProxy(target), sessions: map[string]*session{}, decorations: map[string]string{}}
 	f.emulator.ModifyResponse = f.redecorated
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -67,15 +70,15 @@ func newFront(t *testing.T, emulator string, faults func(*call) string) *front {
 		switch fault := f.note(r, body); fault {
 		case "":
 			f.serve(w, r, body)
-		case lost:
+		case Lost:
 			f.serve(httptest.NewRecorder(), r, body)
 			hangUp(t, w)
-		case cut:
+		case Cut:
 			hangUp(t, w)
-		case half:
+		case Half:
 			f.serve(httptest.NewRecorder(), r, body[:len(body)/2])
 			hangUp(t, w)
-		case twice:
+		case Twice:
 			f.serve(httptest.NewRecorder(), r, body)
 			f.serve(w, r, body)
 		default:
@@ -101,7 +104,7 @@ func with(r *http.Request, body []byte) *http.Request {
 	return r2
 }
 
-func hangUp(t *testing.T, w http.ResponseWriter) {
+func hangUp(t testing.TB, w http.ResponseWriter) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		t.Errorf("hang up: %v", err)
@@ -118,7 +121,7 @@ var (
 )
 
 // kind says which request it is.
-func (f *front) kind(r *http.Request, body []byte) (c call) {
+func (f *Front) kind(r *http.Request, body []byte) (c Call) {
 	session := r.URL.Query().Get("upload_id")
 	table := func(body []byte) {
 		if m := tableInIt.FindSubmatch(body); m != nil {
@@ -153,7 +156,7 @@ func (f *front) kind(r *http.Request, body []byte) (c call) {
 	return c
 }
 
-func (f *front) note(r *http.Request, body []byte) string {
+func (f *Front) note(r *http.Request, body []byte) string {
 	c := f.kind(r, body)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,8 +173,8 @@ func (f *front) note(r *http.Request, body []byte) string {
 	return f.faults(&c)
 }
 
-// count is how many requests of a kind came, of one table or of all with "".
-func (f *front) count(what, table string) int {
+// Count is how many requests of a kind came, of one table or of all with "".
+func (f *Front) Count(what, table string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
