@@ -231,7 +231,14 @@ func comments(table string, plan connector.TablePlan) string {
 	return strings.Join(stmts, "; ")
 }
 
-// cleanUp removes the run's stages, and those that nobody came back for within a week.
+// leftSQL names the stages that nobody came back for within a week, and those of tables that were committed after their stage had been
+// removed: by a process that slept meanwhile.
+const leftSQL = `SELECT id FROM %[1]s WHERE made < now() - interval '7 days'
+UNION SELECT substring(relname FROM '^(s_[0-9a-f]{16}_[0-9]+)_[0-9]+$') FROM pg_class
+WHERE relnamespace = to_regnamespace(%[2]s) AND relkind = 'r' AND relowner = quote_ident(current_user)::regrole AND relname ~ '^s_[0-9a-f]{16}_[0-9]+_[0-9]+$'
+  AND NOT EXISTS (SELECT FROM %[1]s WHERE starts_with(relname, id || '_'))`
+
+// cleanUp removes the run's stages, and what others left.
 func (d *dest) cleanUp(ctx context.Context, req connector.CommitRequest) error {
 	return d.with(ctx, func(c *conn) error {
 		var ids []string
@@ -240,7 +247,7 @@ func (d *dest) cleanUp(ctx context.Context, req connector.CommitRequest) error {
 				ids = append(ids, d.id(stage))
 			}
 		}
-		old, err := list[struct{ ID string }](ctx, c, "looking for stages", "SELECT id FROM "+metaTable("stages")+" WHERE made < now() - interval '7 days'")
+		old, err := list[struct{ ID string }](ctx, c, "looking for stages", fmt.Sprintf(leftSQL, metaTable("stages"), literal(metaSchema)))
 		if err != nil {
 			return err
 		}

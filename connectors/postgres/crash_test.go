@@ -61,8 +61,8 @@ func TestCommitCutOff(t *testing.T) {
 	}
 }
 
-// commitOne appends one row; a commit that is to be cut off must fail, unless all is done and only the answer is lost.
-func commitOne(t *testing.T, d *dest, run string, cut bool, at string) connector.CommitRequest {
+// stageOne stages one row to be appended.
+func stageOne(t *testing.T, d *dest, run string) connector.CommitRequest {
 	t.Helper()
 	schema := arrow.NewSchema([]arrow.Field{batch.Field("id", arrow.PrimitiveTypes.Int32, true, "", "", "")}, nil)
 	plan, err := d.PlanTable(t.Context(), connector.PlanRequest{Name: "t", Mode: connector.Append, Schema: schema})
@@ -88,10 +88,16 @@ func commitOne(t *testing.T, d *dest, run string, cut bool, at string) connector
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := connector.CommitRequest{Run: connector.RunRecord{ID: run, Started: time.Now()}, Tables: []connector.CommitTable{{
+	return connector.CommitRequest{Run: connector.RunRecord{ID: run, Started: time.Now()}, Tables: []connector.CommitTable{{
 		Stage: stage, Plan: *plan, Receipts: []connector.Receipt{receipt}, Reached: run, Evidence: connector.Evidence{Run: run, Rows: 1},
 	}}}
-	if _, err = d.Commit(t.Context(), req); (err != nil) != cut && at != "committed" {
+}
+
+// commitOne appends one row; a commit that is to be cut off must fail, unless all is done and only the answer is lost.
+func commitOne(t *testing.T, d *dest, run string, cut bool, at string) connector.CommitRequest {
+	t.Helper()
+	req := stageOne(t, d, run)
+	if _, err := d.Commit(t.Context(), req); (err != nil) != cut && at != "committed" {
 		t.Fatalf("commit of %s: %v", run, err)
 	}
 	return req

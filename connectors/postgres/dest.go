@@ -50,6 +50,13 @@ var destDefaults = DestSpec{Port: 5432, Schema: publicSchema, SSH: sqlkit.SSHDef
 // mostSilence is how long a server may be silent over anything but a commit; a question may take [queryLimit].
 const mostSilence = 15 * time.Minute
 
+// mostWait is how long a reader or a migration may hold a table that is to be published.
+const mostWait = 5 * time.Minute
+
+// mostIdle is how long a session may be silent inside a transaction: kitamae never is between two statements, unless its process is paused
+// (a frozen container, a suspended machine). The server then ends the session, so that whoever takes over need not wait for its locks.
+const mostIdle = time.Minute
+
 // login is the spec as far as logging in goes.
 func (s DestSpec) login() Spec {
 	return Spec{
@@ -72,6 +79,9 @@ type dest struct {
 	pool   *batch.Pool
 	// patience is how long the server may be silent while it publishes.
 	patience time.Duration
+	// mayWait is how long a statement waits for a lock, mayIdle how long a session may be silent inside a transaction. The server
+	// watches both.
+	mayWait, mayIdle time.Duration
 
 	// step is called between the steps of a commit, for tests that stop there.
 	step func(done string)
@@ -93,7 +103,7 @@ func openDest(ctx context.Context, spec DestSpec, env connector.Env) (connector.
 	if err != nil {
 		return nil, asDest(err)
 	}
-	d := &dest{srv: srv, schema: spec.Schema, pool: &batch.Pool{}, patience: spec.ReadTimeout, step: func(string) {}}
+	d := &dest{srv: srv, schema: spec.Schema, pool: &batch.Pool{}, patience: spec.ReadTimeout, mayWait: mostWait, mayIdle: mostIdle, step: func(string) {}}
 	if err := d.with(ctx, func(*conn) error { return nil }); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -147,7 +157,8 @@ func (d *dest) login(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.exec(ctx, "setting up the session", "SET default_transaction_read_only = off; SET client_min_messages = error; SET lock_timeout = '5min'"); err != nil {
+	limits := fmt.Sprintf("; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d", d.mayWait.Milliseconds(), d.mayIdle.Milliseconds())
+	if err := c.exec(ctx, "setting up the session", "SET default_transaction_read_only = off; SET client_min_messages = error"+limits); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -224,7 +235,7 @@ func (d *dest) explain(ctx context.Context, doing string, err error) error {
 	case strings.HasPrefix(pg.Code, "53"):
 		return fault.Wrap(fault.Destination, "postgres.resources", "make room at the server: disk, memory or connections", what)
 	case pg.Code == "55P03":
-		return fault.Wrap(fault.Destination, "postgres.locked", "run again when nobody holds the table; a reader or a migration did for five minutes", what)
+		return fault.Wrap(fault.Destination, "postgres.locked", "run again when nobody holds the table; "+d.holders(ctx), what)
 	case strings.HasPrefix(pg.Code, "22"), pg.Code == "42804":
 		return fault.Wrap(fault.Destination, "postgres.value", "set the column's type to text, or leave it out", what)
 	}

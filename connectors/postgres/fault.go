@@ -89,6 +89,9 @@ func (s *server) explainServer(doing string, pg *pgconn.PgError) error {
 		}
 		return fault.Wrap(fault.Source, "source.snapshot_lost",
 			"on a standby, turn hot_standby_feedback on or raise max_standby_streaming_delay", said)
+	case "25P03": // only a destination's sessions have this limit: see mostIdle
+		return fault.New(fault.Destination, "postgres.paused", "look for what paused this process: a frozen container, a suspended or overloaded machine; what it had begun is undone, and tried again",
+			"%w", said).Again()
 	case queryCanceled: // canceled by somebody; see conn.explain for the time limit
 		f := fault.New(fault.Source, "postgres.connection", "see the server's log; the partition is read again", "%w", said)
 		return f.Again()

@@ -30,8 +30,11 @@ var metaDDL = []struct{ name, columns string }{
 
 func metaTable(name string) string { return ident(metaSchema, name) }
 
-// metaLock makes those who create or commit wait for one another: "if not exists" alone does not.
-const metaLock = "SELECT pg_advisory_xact_lock(7160274312066510)"
+// metaKey is the lock that makes those who create or commit wait for one another: "if not exists" alone does not.
+const metaKey = "7160274312066510"
+
+// metaLock takes it until the transaction ends.
+const metaLock = "SELECT pg_advisory_xact_lock(" + metaKey + ")"
 
 // createMeta makes what is missing of the metadata.
 func (d *dest) createMeta(ctx context.Context, c *conn) error {

@@ -64,6 +64,12 @@ func (d *dest) Stage(ctx context.Context, req connector.StageRequest) (connector
 	return stage, err
 }
 
+// overtakenSQL ends this user's other sessions that hold any of some tables of a schema.
+const overtakenSQL = `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid() AND a.pid IN (
+  SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+  WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND c.relnamespace = to_regnamespace(%s) AND c.relname IN (%s))`
+
 // like escapes a text for LIKE.
 func like(s string) string { return strings.NewReplacer(`\`, `\\`, `_`, `\_`, `%`, `\%`).Replace(s) }
 
@@ -72,7 +78,8 @@ func (d *dest) exec(ctx context.Context, c *conn, doing, sql string) error {
 	return d.explain(ctx, doing, err)
 }
 
-// dropStage removes a stage's tables, a hundred in a transaction: each needs a lock.
+// dropStage removes a stage's tables, a hundred in a transaction: each needs a lock. Whoever still writes or reads there has been overtaken:
+// its session is ended, as it may sleep.
 func (d *dest) dropStage(ctx context.Context, c *conn, id string) error {
 	tables, err := list[struct{ Name string }](ctx, c, "looking for staged tables",
 		"SELECT relname::text FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace("+literal(metaSchema)+") AND relkind = 'r' AND relname LIKE "+literal(like(id+"_")+"%"))
@@ -80,9 +87,12 @@ func (d *dest) dropStage(ctx context.Context, c *conn, id string) error {
 		return err
 	}
 	for some := range slices.Chunk(tables, 100) {
-		var names []string
+		var names, quoted []string
 		for _, t := range some {
-			names = append(names, ident(metaSchema, t.Name))
+			names, quoted = append(names, ident(metaSchema, t.Name)), append(quoted, literal(t.Name))
+		}
+		if err := d.exec(ctx, c, "ending sessions that were overtaken", fmt.Sprintf(overtakenSQL, literal(metaSchema), strings.Join(quoted, ", "))); err != nil {
+			return err
 		}
 		if err := d.exec(ctx, c, "removing what was staged", "DROP TABLE IF EXISTS "+strings.Join(names, ", ")); err != nil {
 			return err

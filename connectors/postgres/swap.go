@@ -45,7 +45,7 @@ WITH RECURSIVE needs AS (
   WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %[1]d AND d.refobjsubid > 0 GROUP BY 1, 2
 ), everything AS (
   SELECT 10 AS step, 0 AS depth, 'owner' AS what, '' AS before, format('ALTER TABLE %%s OWNER TO %%I', %[2]s, pg_get_userbyid(relowner)) AS after,
-    NULL::text[] AS columns, false AS goes, false AS may FROM pg_class WHERE oid = %[1]d AND relowner <> current_user::regrole
+    NULL::text[] AS columns, false AS goes, false AS may FROM pg_class WHERE oid = %[1]d AND relowner <> quote_ident(current_user)::regrole
   UNION ALL SELECT 20, 0, format('column %%s not null', attname), '', format('ALTER TABLE %%s ALTER COLUMN %%I SET NOT NULL', %[2]s, attname), ARRAY[attname::text], true, false
     FROM pg_attribute WHERE attrelid = %[1]d AND attnum > 0 AND attnotnull AND NOT attisdropped
   UNION ALL SELECT 21, 0, format('default of column %%s', t.attname), '', format('ALTER TABLE %%s ALTER COLUMN %%I SET DEFAULT %%s', %[2]s, t.attname, pg_get_expr(e.adbin, e.adrelid)),
@@ -95,7 +95,7 @@ WITH RECURSIVE needs AS (
       || coalesce(format('; COMMENT ON %%s %%s IS %%L', o.kind, o.name, obj_description(o.oid, 'pg_class')), '')
       || coalesce((SELECT string_agg(format('; COMMENT ON COLUMN %%s.%%I IS %%L', o.name, a.attname, col_description(o.oid, a.attnum)), '')
           FROM pg_attribute a WHERE a.attrelid = o.oid AND a.attnum > 0 AND col_description(o.oid, a.attnum) IS NOT NULL), '')
-      || CASE WHEN o.relowner <> current_user::regrole THEN format('; ALTER %%s %%s OWNER TO %%I', o.kind, o.name, pg_get_userbyid(o.relowner)) ELSE '' END, NULL, false, false
+      || CASE WHEN o.relowner <> quote_ident(current_user)::regrole THEN format('; ALTER %%s %%s OWNER TO %%I', o.kind, o.name, pg_get_userbyid(o.relowner)) ELSE '' END, NULL, false, false
     FROM ordered o
   UNION ALL SELECT 99, 0, format('publication %%s', p.pubname), '', '', NULL, false, false FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid WHERE pr.prrelid = %[1]d
 )

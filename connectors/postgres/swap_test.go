@@ -196,3 +196,21 @@ func TestDefaultsThatCannotBeKept(t *testing.T) {
 		t.Errorf("the default that is gone is not noted: %q", note)
 	}
 }
+
+// TestSwapAsQuotedUser: a user whose name needs quotes in SQL publishes tables of another shape, and cleans up after itself.
+func TestSwapAsQuotedUser(t *testing.T) {
+	p := newPublisher(t, servertest.Postgres(t))
+	user := "Etl-" + p.db
+	p.s.Exec(t, "", fmt.Sprintf(`CREATE ROLE "%s" LOGIN PASSWORD 'secret'; GRANT CREATE ON DATABASE %s TO "%[1]s"`, user, p.db))
+	t.Cleanup(func() { p.s.Exec(t, "", fmt.Sprintf(`DROP ROLE "%s"`, user)) })
+	t.Cleanup(func() { p.s.Exec(t, p.db, fmt.Sprintf(`DROP OWNED BY "%s"`, user)) })
+	p.spec.User, p.spec.Password, p.spec.Schema = user, "secret", "mine"
+	for _, columns := range [][]string{{"a", "b"}, {"b", "c"}} {
+		if o, err := p.publish(t, "t", columns...); err != nil || !o.Published {
+			t.Fatalf("%v: %+v, %v", columns, o, err)
+		}
+	}
+	if got := p.s.Query(t, p.db, "SELECT b, c FROM mine.t")[0]; got[0] != "1" || got[1] != "2" {
+		t.Errorf("the table holds %q", got)
+	}
+}
