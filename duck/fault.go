@@ -64,7 +64,9 @@ func Classify(place string, err error) error {
 	case has("No space left", "Disk quota exceeded", "Could not write all bytes", "File too large"):
 		return fault.Wrap(fault.Destination, "duckdb.disk_full", full+place, err)
 	case has("with version number", "different version of DuckDB", "newer version of DuckDB"):
-		return fault.Wrap(fault.Destination, "duckdb.version", "take a newer kitamae, or "+away, inPlace(place, "is of another version of DuckDB", err))
+		said, _, _ := strings.Cut(e.Msg, "\n\n") // advice about DuckDB's own tools follows
+		return fault.Wrap(fault.Destination, "duckdb.version", "take a newer kitamae if a newer DuckDB wrote the file, or "+away,
+			inPlace(place, "is of another version of DuckDB", &Error{Msg: strings.ReplaceAll(said, "\n", " ")}))
 	case has("not a valid DuckDB database"):
 		return fault.Wrap(fault.Destination, "duckdb.not_a_database", away, inPlace(place, "is no DuckDB file", err))
 	case has("database file is invalid", "checksum", "Corrupt", "corrupt", "Serialization Error", "Could not read enough bytes", "Could not read from file",
