@@ -73,7 +73,11 @@ func (d *dest) intendTable(ctx context.Context, s *standings, run string, t conn
 		if was.Next.Run == run && was.Next.Content == content && keepsCursor(t) {
 			return intended{job: was.Next.Job, found: true}, false, nil
 		}
-		if err := d.resolve(ctx, was); err != nil {
+		err := d.resolve(ctx, was)
+		if fault.HasCode(err, codeIntentOld) && t.Plan.Mode == connector.Replace { // whatever came of it goes
+			was.Next, err = nil, nil
+		}
+		if err != nil {
 			return intended{}, false, err
 		}
 		changed = true
@@ -144,6 +148,9 @@ func (d *dest) resolve(ctx context.Context, w *standing) error {
 
 // jobsKept is for how long a job can surely be asked for; BigQuery says six months.
 const jobsKept = 150 * 24 * time.Hour
+
+// codeIntentOld is the fault of an intent whose job can't be asked for any more.
+const codeIntentOld = "bigquery.intent_old"
 
 // came says whether an intent's job succeeded; one that is under way is waited for. With void, one that is not there never will be.
 func (d *dest) came(ctx context.Context, in intent, void bool) (bool, error) {

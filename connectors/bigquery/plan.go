@@ -10,6 +10,7 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/fault"
 )
 
 // planTable compares with the live table. It asks for metadata only, which is free.
@@ -47,7 +48,8 @@ func (d *dest) planTable(ctx context.Context, req connector.PlanRequest) (*conne
 		return p, arrange(p, req.Layout, nil)
 	}
 	p.Exists, p.Rows, p.Changes = true, int64(md.NumRows), changes(*p, md.Schema)
-	if p.Reached, err = d.stands(ctx, name, md); err != nil {
+	p.Reached, err = d.stands(ctx, name, md)
+	if err != nil && !(req.Mode == connector.Replace && fault.HasCode(err, codeIntentOld)) { // a table that is published anew goes on from nowhere
 		return nil, err
 	}
 	if req.Mode != connector.Replace {

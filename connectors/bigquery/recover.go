@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/fault"
 )
 
 // Recover asks the tables themselves: their label names the run that published them last.
@@ -27,6 +28,9 @@ func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connec
 		}
 		done = false
 		there, err := d.there(ctx, s.of(t.Plan.Name), req.Run.ID)
+		if fault.HasCode(err, codeIntentOld) { // what becomes of its table is for whoever plans it
+			return connector.ReadAgain, nil
+		}
 		if err != nil {
 			return "", err
 		}
