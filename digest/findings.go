@@ -2,7 +2,7 @@ package digest
 
 import "fmt"
 
-// Findings are what an index found in some of the staged batches, as data: several processes look for the same sample, each
+// Findings are what an index found in some of the staged batches, as data: several goroutines, or processes, look for the same sample, each
 // in its own batches, and one adds up what they found.
 type Findings struct {
 	// Found counts, per sample row, staged rows of the same key. Rows found nowhere are left out.
@@ -14,6 +14,16 @@ type Findings struct {
 type Finding struct {
 	Row        int        `json:"row"`
 	Difference Difference `json:"difference"`
+}
+
+// Fresh looks for the same sample and has found nothing yet. It must not be used after x is released, and needs no Release of its own.
+func (x *RowIndex) Fresh() *RowIndex {
+	return &RowIndex{
+		sample: x.sample, key: x.key, whole: x.whole, rows: x.rows, bits: x.bits, wanted: x.wanted,
+		hasher: newRowHasher(x.sample.Schema(), x.key),
+		found:  make([]int64, len(x.found)),
+		listed: map[rowColumn]bool{},
+	}
 }
 
 // Findings are what was found until now.

@@ -84,18 +84,9 @@ func (h *house) breakSource(c change) {
 }
 
 func (h *house) breakDestination(c change) {
-	duckdb := h.registry["duckdb"]
-	end := *duckdb.Dest
-	open := end.Open
-	end.Open = func(ctx context.Context, spec any, env connector.Env) (connector.Destination, error) {
-		dst, err := open(ctx, spec, env)
-		if err != nil {
-			return nil, err
-		}
-		return &brokenDestination{Destination: dst, change: c}, nil
-	}
-	duckdb.Dest = &end
-	h.registry["duckdb"] = duckdb
+	h.wrapDestination(func(dst connector.Destination) connector.Destination {
+		return &brokenDestination{Destination: dst, change: c}
+	})
 }
 
 // addOne adds 1 to the first amount, as a wrong decoder would.

@@ -200,7 +200,7 @@ func (s *Session) publish(ctx context.Context, lease *state.Lease, p *Plan, tabl
 		return errors.Join(fmt.Errorf("commit: %w", asDestination(err)), s.discard(ctx, whole))
 	}
 	for i, o := range outcomes {
-		whole[i].told = o.Notes
+		whole[i].told, whole[i].published = o.Notes, o.Published
 		if !o.Published {
 			whole[i].fail(fault.New(fault.Destination, "destination.not_published", "settle what stands in the way, then run again",
 				"table %s: %s", whole[i].plan.Target.Name, o.Why))
@@ -261,63 +261,6 @@ func (s *Session) forgetIntent(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// recover finishes, or gives up, the commit an earlier process did not live to finish. It
-// returns a line for the report.
-func (s *Session) recover(ctx context.Context) (string, error) {
-	value, version, err := s.req.State.Get(ctx, intentKey)
-	if err != nil || value == nil {
-		return "", err
-	}
-	s.intent = version
-	var req connector.CommitRequest
-	if err := json.Unmarshal(value, &req); err != nil {
-		return "", fault.Wrap(fault.Internal, "state.intent", "remove "+intentKey+" from the state folder and run again", err)
-	}
-	var found connector.Recovery
-	err = s.persist(ctx, func() (err error) {
-		found, err = s.dst.Recover(ctx, req)
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("recover run %s: %w", req.Run.ID, err)
-	}
-	line := fmt.Sprintf("run %s was cut off after publishing; its tables stand", req.Run.ID)
-	switch found {
-	case connector.Done:
-		s.recovered = &req
-	case connector.CommitAgain:
-		var outcomes []connector.Outcome
-		err := s.persist(ctx, func() (err error) {
-			outcomes, err = s.dst.Commit(ctx, req)
-			return err
-		})
-		if err != nil {
-			return "", fmt.Errorf("commit run %s again: %w", req.Run.ID, err)
-		}
-		s.recovered = published(req, outcomes)
-		line = fmt.Sprintf("run %s was cut off before publishing; its tables are published now", req.Run.ID)
-		for i, o := range outcomes {
-			for _, note := range o.Notes {
-				line += fmt.Sprintf("; %s: %s", req.Tables[i].Plan.Name, note)
-			}
-			if !o.Published {
-				line += fmt.Sprintf("; not %s: %s", req.Tables[i].Plan.Name, o.Why)
-			}
-		}
-	case connector.ReadAgain:
-		for _, t := range req.Tables {
-			if err := s.dst.Abort(ctx, t.Stage); err != nil {
-				return "", fmt.Errorf("clean up run %s: %w", req.Run.ID, err)
-			}
-		}
-		line = fmt.Sprintf("run %s was cut off before publishing; its tables are read again", req.Run.ID)
-	}
-	if err := forgetProgress(ctx, s.req.State); err != nil { // it told of the same run
-		return "", err
-	}
-	return line, s.forgetIntent(ctx)
 }
 
 // newID is a run's name: when it began, and four random digits. It sorts by time.

@@ -106,14 +106,13 @@ func (r *Report) tables(p *Plan, tables []*moving) {
 	r.Tables = nil
 	for _, t := range tables {
 		line := TableReport{
-			Source: t.plan.Scan.Table.Ref(), Table: t.plan.Target.Name, Status: StatusPublished,
+			Source: t.plan.Scan.Table.Ref(), Table: t.plan.Target.Name, Status: StatusHeldBack, Error: failureOf(t.failed()),
 			Partitions: len(t.scanned.Partitions), Changes: t.plan.Target.Changes, LeftOut: t.plan.LeftOut,
 			Notes: slices.Concat(t.plan.Notes, t.plan.Target.Notes, columnNotes(t.plan), t.scanned.Notes, t.told),
 		}
-		if err := t.failed(); err != nil || !t.done {
-			line.Status, line.Error = StatusHeldBack, failureOf(err)
-		} else {
+		if t.published {
 			e := t.evident
+			line.Status = StatusPublished
 			line.Evidence, line.Seconds = &e, e.ReadTo.Sub(e.ReadFrom).Seconds()
 		}
 		line.Changed = changed(t)
@@ -169,11 +168,14 @@ func changedNotes(t *moving) []string {
 	return notes
 }
 
-// verdict sets the run's status and returns the fault that decides the exit code.
+// verdict sets the run's status and returns the fault that decides the exit code, of those that are a table's.
 func (r *Report) verdict(tables []*moving) error {
 	var first error
-	held := 0
+	held, published := 0, 0
 	for _, t := range tables {
+		if t.published {
+			published++
+		}
 		if err := t.failed(); err != nil {
 			held++
 			if first == nil || fault.From(err).Kind == fault.Verification {
@@ -182,10 +184,9 @@ func (r *Report) verdict(tables []*moving) error {
 		}
 	}
 	switch {
-	case held == 0:
+	case published == len(tables):
 		r.Status = StatusPublished
-		return nil
-	case held < len(tables):
+	case published > 0:
 		r.Status = StatusPartial
 	}
 	if held > 1 {

@@ -38,18 +38,20 @@ type moving struct {
 	// stand around what was read. again says that such a table is being read a second time, as the first one was in doubt.
 	bracketed, again bool
 
-	mu      sync.Mutex
-	left    int           // units to do
-	unread  int           // partitions to read
-	err     error         // the first fault: the table is held back
-	doubt   error         // why the table is read again
-	tries   int           // after the first one
-	shown   amount        // as told by Moved events
-	done    bool          // read and, where asked, verified
-	dead    chan struct{} // closed by the first fault
-	evident connector.Evidence
-	began   time.Time // the run, UTC
-	ended   func()    // tells, once in an epoch, that the table has come to an end
+	mu     sync.Mutex
+	left   int    // units to do
+	unread int    // partitions to read
+	err    error  // the first fault: the table is held back
+	doubt  error  // why the table is read again
+	tries  int    // after the first one
+	shown  amount // as told by Moved events
+	done   bool   // read and, where asked, verified
+	// published says that the destination has it for readers to see.
+	published bool
+	dead      chan struct{} // closed by the first fault
+	evident   connector.Evidence
+	began     time.Time // the run, UTC
+	ended     func()    // tells, once in an epoch, that the table has come to an end
 }
 
 // fail keeps the table's first fault.

@@ -251,7 +251,7 @@ func (d *shardRun) commitAgain(ctx context.Context, s *Session, tables []*moving
 			t.fail(fault.New(fault.Destination, "destination.not_published", "settle what stands in the way, then run again",
 				"table %s: %s", t.plan.Target.Name, outcomes[n].Why))
 		default:
-			t.receipts, t.evident, t.done = req.Tables[n].Receipts, req.Tables[n].Evidence, true
+			t.receipts, t.evident, t.done, t.published = req.Tables[n].Receipts, req.Tables[n].Evidence, true, true
 			t.evident.Notes = append(t.evident.Notes, outcomes[n].Notes...)
 		}
 	}

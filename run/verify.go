@@ -166,43 +166,61 @@ func (s *Session) verifyTask(ctx context.Context, t *moving, receipt connector.R
 	return s.compare(ctx, t, t.check, receipt)
 }
 
-// compare is verifyTask with a check of the caller's.
+// compare is verifyTask with a check of the caller's. After a passing fault, such as a lost connection, reading back starts over.
 func (s *Session) compare(ctx context.Context, t *moving, c *check, receipt connector.Receipt) error {
 	if n := receipt.Read.Counted; n != nil && *n != receipt.Rows {
 		return mismatch("the source counts %d rows in what was read of partition %d, %d arrived", *n, receipt.Task, receipt.Rows)
 	}
-	acc := digest.New(t.schema, c.level)
-	for rec, err := range s.dst.ReadStaged(ctx, t.stage, []connector.Receipt{receipt}, nil) {
-		if err != nil {
-			return fmt.Errorf("read back partition %d: %w", receipt.Task, asDestination(err))
-		}
-		if err := sameTypes(t.schema, rec.Schema()); err != nil {
-			return err
-		}
-		if err := acc.Add(rec); err != nil {
-			return err
-		}
-		if err := c.add(rec); err != nil {
-			return err
-		}
-	}
-	var want digest.Digest
+	var want, got digest.Digest
 	if err := json.Unmarshal(receipt.Digest, &want); err != nil {
 		return fmt.Errorf("digest of partition %d: %w", receipt.Task, err)
 	}
-	if diffs := digest.Compare(want, acc.Digest()); len(diffs) > 0 {
+	var index *digest.RowIndex
+	err := s.repeat(ctx, t, func() (err error) {
+		got, index, err = s.readBack(ctx, t, c, receipt)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if diffs := digest.Compare(want, got); len(diffs) > 0 {
 		return mismatch("partition %d arrived other than it was read: %s", receipt.Task, list(diffs))
 	}
-	return nil
+	return c.found(index)
 }
 
-func (c *check) add(rec arrow.RecordBatch) error {
-	if c.index == nil {
+// readBack sums up one task's staged rows, and looks for the sample in them: by an index of its own, nil without a sample.
+func (s *Session) readBack(ctx context.Context, t *moving, c *check, receipt connector.Receipt) (digest.Digest, *digest.RowIndex, error) {
+	acc := digest.New(t.schema, c.level)
+	var index *digest.RowIndex
+	if c.index != nil {
+		index = c.index.Fresh()
+	}
+	for rec, err := range s.dst.ReadStaged(ctx, t.stage, []connector.Receipt{receipt}, nil) {
+		if err != nil {
+			return digest.Digest{}, nil, fmt.Errorf("read back partition %d: %w", receipt.Task, asDestination(err))
+		}
+		if err = sameTypes(t.schema, rec.Schema()); err == nil {
+			err = acc.Add(rec)
+		}
+		if err == nil && index != nil {
+			err = index.Add(rec)
+		}
+		if err != nil {
+			return digest.Digest{}, nil, err
+		}
+	}
+	return acc.Digest(), index, nil
+}
+
+// found adds what was found of the sample in one task's rows.
+func (c *check) found(index *digest.RowIndex) error {
+	if index == nil {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.index.Add(rec)
+	return c.index.AddFindings(index.Findings())
 }
 
 // sameTypes guards the destination's promise to read back what it was given.

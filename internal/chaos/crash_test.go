@@ -267,3 +267,24 @@ func readOn(args []string) int {
 		}
 	}
 }
+
+// TestCommitRefusedForGood kills a run right before its commit, which the destination then will not take any more: the run after gives it
+// up, and publishes what the source holds by then.
+func TestCommitRefusedForGood(t *testing.T) {
+	w := newWorld(t, servertest.MariaDB(t), 50)
+	p := w.project(t, places[2], nil)
+	p.run(t)
+	w.advance(t)
+	cmd := p.command(t, "steps")
+	cmd.Env = append(cmd.Env, stepVar+"=dest.Commit:before#1")
+	if o := finish(cmd); o.code != -1 {
+		t.Fatalf("the run was not killed: code %d:\n%s", o.code, o.output)
+	}
+	servertest.Postgres(t).Exec(t, destSpec.FindStringSubmatch(p.config)[2], fmt.Sprintf("ALTER TABLE %s ADD CHECK (gen <> %d)", mark, w.gen))
+	w.advance(t)
+	if o := p.run(t); !strings.Contains(o.output, "can't be published") || !strings.Contains(o.output, "its tables are read again") {
+		t.Errorf("nobody is told what became of the commit:\n%s", o.output)
+	}
+	w.see(t, p, false)
+	p.tidy(t)
+}

@@ -37,6 +37,15 @@ func TestLostDestination(t *testing.T) {
 			return Fault{Kind: kind, Sent: bytes << conn}
 		}
 	}
+	// what the destination answers at length is what is staged, when it is read back
+	answered := func(kind FaultKind, bytes int64) func(int) Fault {
+		return func(conn int) Fault {
+			if conn >= 2 {
+				return Fault{}
+			}
+			return Fault{Kind: kind, After: bytes << conn}
+		}
+	}
 	for _, tc := range []struct {
 		name string
 		plan func(int) Fault
@@ -48,6 +57,8 @@ func TestLostDestination(t *testing.T) {
 		{"all", Random(*seed+1, 3, 100_000, Drop, Cut, Stall), false},
 		{"drop while rows are sent", sent(Drop, 60_000), true},
 		{"stall while rows are sent", sent(Stall, 60_000), true},
+		{"drop while rows are read back", answered(Drop, 60_000), true},
+		{"stall while rows are read back", answered(Stall, 60_000), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var proxy *Proxy
