@@ -65,6 +65,7 @@ func (a *app) deployment(ctx context.Context) (*job.Job, *aws.Cloud, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	c.State = j.State
 	if host, ok := a.Getenv("KITAMAE_DEPLOY_REGISTRY"); ok {
 		c.Registry = host
 	}

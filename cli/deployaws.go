@@ -127,9 +127,9 @@ func (a *app) printDeployment(c *aws.Cloud, s *aws.Stack, set *aws.ChangeSet) {
 	a.printChanges(set)
 	use := aws.Use{
 		Region: c.Region, Arm: s.Arm, Size: s.Size, Network: s.Network, RunsPerMonth: s.Schedule.PerMonth,
-		Tasks: s.Shards, MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed",
+		Tasks: s.Shards, Secrets: s.Managed(), MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed",
 	}
-	fmt.Fprintf(a.Out, "\ncost, from list prices:\n%s", aws.Table(aws.Estimate(use), use))
+	fmt.Fprintf(a.Out, "\ncost of a month:\n%s", aws.Table(aws.Estimate(use), use))
 }
 
 func (a *app) printChanges(set *aws.ChangeSet) {

@@ -118,7 +118,7 @@ func (a *app) followed(ctx context.Context, req run.Request, do func(context.Con
 	err := conf.Resolve(ctx, &spec, req.Secrets)
 	var c *telemetry.Client
 	if err == nil {
-		c, err = telemetry.Open(ctx, spec, a.Getenv, filepath.Base(req.Job.File), Version)
+		c, err = telemetry.Open(ctx, spec, a.Getenv, filepath.Base(req.Job.File), req.Job.State, Version)
 	}
 	if err != nil {
 		printFault(a.Err, err)

@@ -53,6 +53,20 @@ func Ledger(ctx context.Context, st state.Store, n int) ([]Report, error) {
 	return reports, nil
 }
 
+// Recorded is the record of the run called id; nil where there is none, as it never began or is under way.
+func Recorded(ctx context.Context, st state.Store, id string) (*Report, error) {
+	key := ledgerPrefix + id + ".json"
+	value, _, err := st.Get(ctx, key)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	r := &Report{}
+	if err := json.Unmarshal(value, r); err != nil {
+		return nil, fault.Wrap(fault.Internal, "state.ledger", "remove "+key+" from the state", fmt.Errorf("ledger entry of %s: %w", id, err))
+	}
+	return r, nil
+}
+
 // stale names the tables this job published before that its source no longer has.
 func (s *Session) stale(ctx context.Context, p *Plan) ([]string, error) {
 	reports, err := Ledger(ctx, s.req.State, 0)

@@ -46,6 +46,9 @@ func Occasion(name string) string {
 	}, name)
 }
 
+// ShardedID is the ID of the run in shards for an occasion: there is one.
+func ShardedID(occasion string) string { return Occasion(occasion) + "-1" }
+
 // underWay makes a busy lease an [Already] when its holder runs for the same occasion.
 func underWay(err error, occasion string) error {
 	if occasion != "" && fault.HasCode(err, "run.busy") && strings.Contains(err.Error(), "run "+occasion+"-") {

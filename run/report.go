@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/kitamae/kitamae/connector"
@@ -72,6 +73,23 @@ func failureOf(err error) *Failure {
 	}
 	f := fault.From(err)
 	return &Failure{Kind: f.Kind, Code: f.Code, Message: err.Error(), Hint: f.Hint}
+}
+
+// Fault is why not everything was published, as the record tells it; nil where everything was. Its exit code is the run's.
+func (r *Report) Fault() error {
+	if r.Status == StatusPublished {
+		return nil
+	}
+	f := r.Error
+	for _, t := range r.Tables {
+		if f == nil {
+			f = t.Error
+		}
+	}
+	if f == nil {
+		f = &Failure{Kind: fault.Internal, Code: "run.ended", Message: "it left no reason"}
+	}
+	return fault.Told(f.Kind, f.Code, f.Hint, fmt.Sprintf("run %s ended as %s: %s", r.ID, r.Status, f.Message))
 }
 
 // bytes is how much came from the source for the published tables.

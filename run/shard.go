@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -85,7 +84,7 @@ func Shard(ctx context.Context, req Request, index int) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &shardRun{req: req, index: index, run: req.Occasion + "-1", config: config}
+	d := &shardRun{req: req, index: index, run: ShardedID(req.Occasion), config: config}
 	lease, err := d.alone(ctx)
 	if err != nil {
 		return nil, err
@@ -93,6 +92,8 @@ func Shard(ctx context.Context, req Request, index int) (*Report, error) {
 	defer lease.Release()
 	guarded, stop := lease.Guard(ctx)
 	defer stop()
+	guarded, ended := d.followShard(guarded)
+	defer func() { ended(err) }()
 	report, err := d.part(guarded)
 	for try := 0; fault.Retryable(err) && try < partTries; try++ { // an end can't be reached, and soon can again
 		if err = (&Session{req: req}).pause(guarded, min(firstReturn<<try, lastReturn)); err == nil {
@@ -161,37 +162,15 @@ func lookLater(ctx context.Context) error {
 // over returns how the run ended, if it has: an [Already] when everything was published, else the fault.
 func (d *shardRun) over(ctx context.Context) error {
 	r, err := d.ended(ctx)
-	switch {
-	case err != nil:
+	if err != nil || r == nil {
 		return err
-	case r == nil:
-		return nil
-	case r.Status == StatusPublished:
-		return &Already{Run: r.ID}
 	}
-	f := r.Error
-	for _, t := range r.Tables {
-		if f == nil {
-			f = t.Error
-		}
-	}
-	if f == nil {
-		f = &Failure{Kind: fault.Internal, Code: "run.ended", Message: "it left no reason"}
-	}
-	return &Already{Run: r.ID, Fault: fault.Told(f.Kind, f.Code, f.Hint, fmt.Sprintf("run %s ended as %s: %s", r.ID, r.Status, f.Message))}
+	return &Already{Run: r.ID, Fault: r.Fault()}
 }
 
 // ended is the run's record, nil while it is under way.
 func (d *shardRun) ended(ctx context.Context) (*Report, error) {
-	value, _, err := d.req.State.Get(ctx, ledgerPrefix+d.run+".json")
-	if err != nil || value == nil {
-		return nil, err
-	}
-	r := &Report{}
-	if err := json.Unmarshal(value, r); err != nil {
-		return nil, fault.Wrap(fault.Internal, "state.ledger", "remove runs/"+d.run+".json from the state", fmt.Errorf("ledger entry of %s: %w", d.run, err))
-	}
-	return r, nil
+	return Recorded(ctx, d.req.State, d.run)
 }
 
 // theirs says whether a busy lease is held by another shard of this run.
@@ -230,9 +209,11 @@ func (d *shardRun) giveUp(ctx context.Context, why error) (*Report, error) {
 		r = d.report(p)
 	}
 	r.Ended, r.Error = now(), failureOf(why)
+	_, ended := d.followRun(ctx, r)
 	if err := keep(ctx, d.req.State, r); err != nil {
 		return r, errors.Join(why, err)
 	}
+	ended(why)
 	if p != nil {
 		why = errors.Join(why, d.discardStages(ctx, p))
 	}

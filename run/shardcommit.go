@@ -55,6 +55,7 @@ func (d *shardRun) commit(ctx context.Context, lease *state.Lease, p *partPlan) 
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	r = d.report(p)
+	ctx, ended := d.followRun(ctx, r)
 	tables := p.moving()
 	var verdict error
 	s.published = func(ctx context.Context) error {
@@ -78,6 +79,7 @@ func (d *shardRun) commit(ctx context.Context, lease *state.Lease, p *partPlan) 
 			return nil, err
 		}
 	}
+	ended(verdict)
 	return r, errors.Join(verdict, d.req.State.Forget(context.WithoutCancel(ctx), d.key("")))
 }
 
@@ -102,6 +104,9 @@ func (d *shardRun) commitFirst(ctx context.Context, s *Session, lease *state.Lea
 	for i, t := range tables {
 		if err := d.collect(ctx, p, i, t); err != nil {
 			return err
+		}
+		if t.failed() != nil {
+			s.tellShared(ctx, t)
 		}
 	}
 	if err := s.divided(ctx, p); err != nil { // to ask the source once more
@@ -203,7 +208,9 @@ func (s *Session) finishShared(ctx context.Context, t *moving) error {
 		}
 	}
 	t.doubt = t.finish()
-	if t.done = t.doubt == nil; t.done {
+	t.done = t.doubt == nil
+	s.tellShared(ctx, t)
+	if t.done {
 		s.observe(Event{Kind: Verified, Table: t.index})
 		return nil
 	}

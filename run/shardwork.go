@@ -173,7 +173,10 @@ func (d *shardRun) task(ctx context.Context, s *Session, p *partPlan, t *moving,
 	if check.index != nil {
 		defer check.index.Release()
 	}
-	if err := s.compare(ctx, t, check, receipt); err != nil {
+	verifying, ended := s.follow(ctx, t.part(PieceVerify, receipt.Task))
+	err = s.compare(verifying, t, check, receipt)
+	ended(Done{Rows: receipt.Rows, Err: err})
+	if err != nil {
 		return done, fmt.Errorf("table %s: %w", t.plan.Scan.Table.Ref(), err)
 	}
 	if check.index != nil {

@@ -35,6 +35,7 @@ const within = 15 * time.Second
 // Client sends what it is told by [Client.Follow]. Close it.
 type Client struct {
 	config  string // the config's name
+	state   string // where its state is: with a run's ID it names the run among all
 	parent  propagation.MapCarrier
 	traces  *sdktrace.TracerProvider // nil where no traces are wanted
 	metrics *sdkmetric.MeterProvider // nil where no metrics are wanted
@@ -44,8 +45,8 @@ type Client struct {
 }
 
 // Open makes a client as spec says, or OpenTelemetry's own variables where it names no endpoint; nil where neither does. config names what runs,
-// version the program. Nothing is sent yet.
-func Open(ctx context.Context, spec job.Telemetry, lookup func(string) (string, bool), config, version string) (*Client, error) {
+// state is where its state is kept, version the program. Nothing is sent yet.
+func Open(ctx context.Context, spec job.Telemetry, lookup func(string) (string, bool), config, state, version string) (*Client, error) {
 	get := func(name string) string { v, _ := lookup(name); return v }
 	asked := func(signal string) bool {
 		there := spec.Endpoint + get("OTEL_EXPORTER_OTLP_ENDPOINT") + get("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT")
@@ -61,7 +62,7 @@ func Open(ctx context.Context, spec job.Telemetry, lookup func(string) (string, 
 				"%s is %s: kitamae speaks OTLP over HTTP only", name, p)
 		}
 	}
-	c := &Client{config: config, failed: &failures{}, parent: propagation.MapCarrier{"traceparent": get("TRACEPARENT"), "tracestate": get("TRACESTATE")}}
+	c := &Client{config: config, state: state, failed: &failures{}, parent: propagation.MapCarrier{"traceparent": get("TRACEPARENT"), "tracestate": get("TRACESTATE")}}
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		attribute.String("service.name", "kitamae"), attribute.String("service.version", version)), resource.WithFromEnv())
 	if err != nil {
@@ -92,7 +93,7 @@ func (c *Client) openTraces(ctx context.Context, spec job.Telemetry, about *reso
 	if err != nil {
 		return err
 	}
-	c.traces = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(spans{e, c.failed}))
+	c.traces = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(spans{e, c.failed}), sdktrace.WithIDGenerator(ids{}))
 	c.tracer = c.traces.Tracer(scope)
 	return nil
 }
@@ -126,21 +127,25 @@ func revealed(headers map[string]conf.Secret) map[string]string {
 
 // Follow is for [run.Request.Follow].
 func (c *Client) Follow(ctx context.Context, p run.Piece) (context.Context, func(run.Done)) {
-	began := time.Now()
+	began := p.Began
+	if began.IsZero() {
+		began = time.Now()
+	}
 	attrs := []attribute.KeyValue{attribute.String("kitamae.run", p.Run)}
 	if p.Table != "" {
 		attrs = append(attrs, attribute.String("kitamae.table", p.Table))
 	}
-	if p.Task >= 0 {
-		attrs = append(attrs, attribute.Int("kitamae.partition", p.Task))
-	}
-	if p.Kind == run.PieceRun {
+	switch {
+	case p.Kind == run.PieceRun:
 		attrs = append(attrs, attribute.String("kitamae.config", c.config))
-		ctx = propagation.TraceContext{}.Extract(ctx, c.parent)
+	case p.Kind == run.PieceShard:
+		attrs = append(attrs, attribute.Int("kitamae.shard", p.Task))
+	case p.Task >= 0:
+		attrs = append(attrs, attribute.Int("kitamae.partition", p.Task))
 	}
 	var span trace.Span
 	if c.tracer != nil {
-		ctx, span = c.tracer.Start(ctx, string(p.Kind), trace.WithAttributes(attrs...), trace.WithTimestamp(began))
+		ctx, span = c.start(ctx, p, trace.WithAttributes(attrs...), trace.WithTimestamp(began))
 	}
 	return ctx, func(d run.Done) {
 		if span != nil {
@@ -150,6 +155,19 @@ func (c *Client) Follow(ctx context.Context, p run.Piece) (context.Context, func
 			c.meters.note(context.WithoutCancel(ctx), p, d, time.Since(began))
 		}
 	}
+}
+
+// start begins a piece's span: a run's within the trace that the surroundings name, if they do.
+func (c *Client) start(ctx context.Context, p run.Piece, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	switch {
+	case p.Kind == run.PieceRun && p.Shared:
+		return c.shared(ctx, p.Run, options...)
+	case p.Kind == run.PieceRun:
+		ctx = propagation.TraceContext{}.Extract(ctx, c.parent)
+	case p.Kind == run.PieceShard: // within the run's span, which only the process ends that ends the run
+		ctx, _ = c.shared(ctx, p.Run)
+	}
+	return c.tracer.Start(ctx, string(p.Kind), options...)
 }
 
 // end ends a span with what its piece came to.

@@ -283,12 +283,12 @@ func TestNobodyAsked(t *testing.T) {
 		{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"},
 	} {
-		if c, err := telemetry.Open(context.Background(), job.Telemetry{}, env(vars), "kitamae.yml", "test"); c != nil || err != nil {
+		if c, err := telemetry.Open(context.Background(), job.Telemetry{}, env(vars), "kitamae.yml", "", "test"); c != nil || err != nil {
 			t.Errorf("with %v: %v, %v; want none", vars, c, err)
 		}
 	}
 	spec := job.Telemetry{Endpoint: "http://x", Headers: map[string]conf.Secret{"k": "v"}}
-	if _, err := telemetry.Open(context.Background(), spec, env(map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}), "kitamae.yml", "test"); !fault.HasCode(err, "telemetry.protocol") {
+	if _, err := telemetry.Open(context.Background(), spec, env(map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}), "kitamae.yml", "", "test"); !fault.HasCode(err, "telemetry.protocol") {
 		t.Errorf("gRPC: %v, want telemetry.protocol", err)
 	}
 }

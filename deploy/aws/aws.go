@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -35,20 +36,23 @@ type Cloud struct {
 	Account string
 	// Tell is told each step, in a line.
 	Tell func(format string, args ...any)
+	// State is where the config says that its state is kept; what is no bucket's address stands for the deployment's own.
+	State string
 	// Registry is where images go instead of the account's own; "" for that. Poll is how often what takes time is asked about.
 	Registry string
 	Poll     time.Duration
 
-	cfn  *cloudformation.Client
-	cw   *cloudwatch.Client
-	logs *cloudwatchlogs.Client
-	ec2  *ec2.Client
-	ecr  *ecr.Client
-	ecs  *ecs.Client
-	rds  *rds.Client
-	s3   *s3.Client
-	sfn  *sfn.Client
-	sqs  *sqs.Client
+	batch *batch.Client
+	cfn   *cloudformation.Client
+	cw    *cloudwatch.Client
+	logs  *cloudwatchlogs.Client
+	ec2   *ec2.Client
+	ecr   *ecr.Client
+	ecs   *ecs.Client
+	rds   *rds.Client
+	s3    *s3.Client
+	sfn   *sfn.Client
+	sqs   *sqs.Client
 }
 
 // Open logs in. name names all that is made; region "" is the surroundings'.
@@ -62,7 +66,7 @@ func Open(ctx context.Context, name, region string, tell func(format string, arg
 	}
 	c := &Cloud{
 		Name: name, Region: cfg.Region, Tell: tell, Poll: 2 * time.Second,
-		cfn: cloudformation.NewFromConfig(cfg), cw: cloudwatch.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
+		batch: batch.NewFromConfig(cfg), cfn: cloudformation.NewFromConfig(cfg), cw: cloudwatch.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
 		ec2: ec2.NewFromConfig(cfg), ecr: ecr.NewFromConfig(cfg), ecs: ecs.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg),
 		s3:  s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil }),
 		sfn: sfn.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
@@ -77,6 +81,9 @@ func Open(ctx context.Context, name, region string, tell func(format string, arg
 
 // Bucket is the state bucket's name: the same whenever the deployment is made again, so that it finds its cursors.
 func (c *Cloud) Bucket() string { return fmt.Sprintf("kitamae-%s-%s-%s", c.Name, c.Account, c.Region) }
+
+// logGroup is where all tasks log.
+func (c *Cloud) logGroup() string { return "/kitamae/" + c.Name }
 
 // fault tells what the cloud refused, and by which right it could be had.
 func (c *Cloud) fault(doing string, err error) error {

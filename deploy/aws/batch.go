@@ -1,18 +1,11 @@
 package aws
 
 import (
-	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -52,44 +45,4 @@ func (s Stack) divide(root *yaml.Node) error {
 	input := at(root, "Resources", "Schedule", "Properties", "Target", "Input")
 	input.Value = strings.Replace(input.Value, `["run",`, `["shard",`, 1)
 	return nil
-}
-
-// shardStreams begin the names of the shards' log streams.
-const shardStreams = "shard/"
-
-// followShards writes what all shards of a run log, until the run is over, and returns [*Ended] unless it went well.
-func (c *Cloud) followShards(ctx context.Context, w io.Writer, execution string) error {
-	since, told := time.Now().Add(-time.Minute), map[string]bool{} // the service's clock may differ
-	for last := 0; ; {
-		run, err := c.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &execution})
-		if err != nil {
-			return c.fault("look at the run", err)
-		}
-		pages := cloudwatchlogs.NewFilterLogEventsPaginator(c.logs, &cloudwatchlogs.FilterLogEventsInput{
-			LogGroupName: aws.String("/kitamae/" + c.Name), LogStreamNamePrefix: aws.String(shardStreams), StartTime: aws.Int64(since.UnixMilli()),
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return c.fault("read the log", err)
-			}
-			for _, e := range page.Events {
-				if id := aws.ToString(e.EventId); !told[id] && strings.HasPrefix(aws.ToString(e.LogStreamName), shardStreams) {
-					told[id] = true
-					fmt.Fprintln(w, strings.TrimRight(aws.ToString(e.Message), "\n"))
-				}
-			}
-		}
-		if run.Status != sfntypes.ExecutionStatusRunning {
-			if last++; last > 2 { // the log may come a little later than the end
-				if run.Status == sfntypes.ExecutionStatusSucceeded {
-					return nil
-				}
-				return &Ended{1, fmt.Sprintf("the run %s: %s", strings.ToLower(string(run.Status)), aws.ToString(run.Cause))}
-			}
-		}
-		if err := c.wait(ctx); err != nil {
-			return err
-		}
-	}
 }

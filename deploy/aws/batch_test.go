@@ -1,20 +1,13 @@
 package aws
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kitamae/kitamae/fault"
-	"github.com/kitamae/kitamae/internal/servertest"
 	"github.com/kitamae/kitamae/job"
 )
 
@@ -95,36 +88,5 @@ func TestElsewhere(t *testing.T) {
 	j.Destination.Spec = &files{"out"}
 	if err := s.elsewhere(j); !fault.HasCode(err, "deploy.shards_folder") {
 		t.Errorf("a folder for shards: %v", err)
-	}
-}
-
-// TestFollowShards reads what shards log, each line once, until their run is over.
-func TestFollowShards(t *testing.T) {
-	name := servertest.FreshName(t)
-	c := account(t, name, "eu-north-1")
-	ctx, group := t.Context(), aws.String("/kitamae/"+name)
-	must(c.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}))(t)
-	for stream, line := range map[string]string{"shard/default/a": "of shard 0", "shard/default/b": "of shard 1", "run/kitamae/c": "of another task"} {
-		must(c.logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: group, LogStreamName: &stream}))(t)
-		must(c.logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: group, LogStreamName: &stream, LogEvents: []logstypes.InputLogEvent{
-			{Message: &line, Timestamp: aws.Int64(time.Now().UnixMilli())},
-		}}))(t)
-	}
-	machine := must(c.sfn.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
-		Name: &name, RoleArn: aws.String("arn:aws:iam::123456789012:role/follow"),
-		Definition: aws.String(`{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": true}}}`),
-	}))(t)
-	run := must(c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: machine.StateMachineArn, Input: aws.String("{}")}))(t)
-	must(c.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: run.ExecutionArn}))(t)
-	var out strings.Builder
-	err := c.followShards(ctx, &out, aws.ToString(run.ExecutionArn))
-	var ended *Ended
-	if !errors.As(err, &ended) || ended.Code != 1 || !strings.Contains(ended.Why, "aborted") {
-		t.Errorf("a run that was stopped: %v", err)
-	}
-	for line, want := range map[string]int{"of shard 0\n": 1, "of shard 1\n": 1, "of another task": 0} {
-		if got := strings.Count(out.String(), line); got != want {
-			t.Errorf("%q is written %d times, want %d", line, got, want)
-		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,10 +63,17 @@ func (c *Cloud) Once(ctx context.Context, w io.Writer, command ...string) error 
 		}
 		return fault.New(fault.Destination, "deploy.no_task", "try again: the zone may be full", "Fargate started no task: %s", reason)
 	}
+	return unwatched(ctx, "the task", c.followTask(ctx, w, aws.ToString(started.Tasks[0].TaskArn)))
+}
+
+// followTask writes a task's log until it has stopped.
+func (c *Cloud) followTask(ctx context.Context, w io.Writer, arn string) error {
 	tail := &tail{c: c, w: w}
-	for arn := aws.ToString(started.Tasks[0].TaskArn); ; {
-		task, err := c.task(ctx, c.Name, arn)
-		if err != nil {
+	for unknown := 0; ; {
+		task, err := c.task(ctx, arn)
+		if errors.Is(err, errUnknown) && unknown < mostUnknown {
+			unknown++
+		} else if err != nil {
 			return err
 		}
 		if err := tail.read(ctx, arn); err != nil {
@@ -80,10 +88,16 @@ func (c *Cloud) Once(ctx context.Context, w io.Writer, command ...string) error 
 	}
 }
 
-func (c *Cloud) task(ctx context.Context, cluster, arn string) (ecstypes.Task, error) {
-	out, err := c.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &cluster, Tasks: []string{arn}})
+// errUnknown is ECS's answer for a task that it does not know, or not yet: what it started a moment ago it may only know a moment later.
+var errUnknown = errors.New("the task is not known")
+
+// mostUnknown is how often a task that was just started may be unknown.
+const mostUnknown = 30
+
+func (c *Cloud) task(ctx context.Context, arn string) (ecstypes.Task, error) {
+	out, err := c.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &c.Name, Tasks: []string{arn}})
 	if err == nil && len(out.Tasks) == 0 {
-		err = errors.New("the task is not known")
+		err = errUnknown
 	}
 	if err != nil {
 		return ecstypes.Task{}, c.fault("look at the task", err)
@@ -106,29 +120,34 @@ func (c *Cloud) verdict(ctx context.Context, t *tail, task ecstypes.Task) error 
 			continue
 		}
 		if code := int(*container.ExitCode); code != 0 {
-			return &Ended{code, fmt.Sprintf("the task ended with exit code %d", code)}
+			return &Ended{code, "the task: " + why(container.ExitCode, container.Reason)}
 		}
 		return nil
 	}
 	return &Ended{1, fmt.Sprintf("the task never ran (%s): %s", task.StopCode, aws.ToString(task.StoppedReason))}
 }
 
-// RunNow starts a run as the schedule would, of some tables only where some are named, writes its log to w and returns [*Ended]
-// unless it went well.
+// RunNow starts a run as the schedule would, of some tables only where some are named, and writes its log to w. It returns nil where it went
+// well; else [*Ended], or of a run in shards the fault in its record.
 func (c *Cloud) RunNow(ctx context.Context, w io.Writer, tables ...string) error {
 	out, err := c.deployed(ctx)
 	if err != nil {
 		return err
 	}
+	shards := 0
+	if n, err := strconv.Atoi(out["Shards"]); err == nil && len(tables) == 0 {
+		shards = n
+	}
 	what := "run"
-	if out["Shards"] != "" && len(tables) == 0 {
+	if shards > 0 {
 		what = "shard"
 	}
 	command := []string{what, "-f", configFlag, "--log-format", "json"}
 	for _, table := range tables {
 		command = append(command, "--table", table)
 	}
-	input, err := json.Marshal(map[string]any{"run_id": time.Now().UTC().Format(time.RFC3339), "command": command})
+	at := time.Now().UTC().Format(time.RFC3339)
+	input, err := json.Marshal(map[string]any{"run_id": at, "command": command})
 	if err != nil {
 		return err
 	}
@@ -136,16 +155,32 @@ func (c *Cloud) RunNow(ctx context.Context, w io.Writer, tables ...string) error
 	if err != nil {
 		return c.fault("start the run", err)
 	}
-	if what == "shard" {
-		return c.followShards(ctx, w, aws.ToString(started.ExecutionArn))
+	execution := aws.ToString(started.ExecutionArn)
+	if shards > 0 {
+		err = c.followShards(ctx, w, execution, shards, at)
+	} else {
+		err = c.followTasks(ctx, w, execution)
 	}
+	return unwatched(ctx, "the run", err)
+}
+
+// unwatched says of what was started in the cloud that it goes on, where somebody stopped looking at it.
+func unwatched(ctx context.Context, what string, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return fault.New(fault.Interrupted, "deploy.unwatched", "see how it ends: `kitamae deploy logs`, `kitamae deploy status`", "%s goes on in the cloud; only its log is no longer shown", what)
+}
+
+// followTasks writes the log of a run's tasks until it is over.
+func (c *Cloud) followTasks(ctx context.Context, w io.Writer, execution string) error {
 	tail := &tail{c: c, w: w}
 	for {
-		run, err := c.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: started.ExecutionArn})
+		run, err := c.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &execution})
 		if err != nil {
 			return c.fault("look at the run", err)
 		}
-		tasks, err := c.tasksOf(ctx, aws.ToString(started.ExecutionArn))
+		tasks, err := c.tasksOf(ctx, execution)
 		if err != nil {
 			return err
 		}
@@ -161,7 +196,7 @@ func (c *Cloud) RunNow(ctx context.Context, w io.Writer, tables ...string) error
 			continue
 		}
 		if len(tasks) > 0 {
-			task, err := c.task(ctx, c.Name, tasks[len(tasks)-1])
+			task, err := c.task(ctx, tasks[len(tasks)-1])
 			if err != nil {
 				return err
 			}
@@ -175,27 +210,33 @@ func (c *Cloud) RunNow(ctx context.Context, w io.Writer, tables ...string) error
 }
 
 // tasksOf are the tasks a run has started, in order: more than one where one died.
-func (c *Cloud) tasksOf(ctx context.Context, execution string) ([]string, error) {
-	var out []string
+func (c *Cloud) tasksOf(ctx context.Context, execution string) (arns []string, err error) {
+	err = c.answers(ctx, execution, func(text []byte) {
+		var answer struct {
+			Tasks []struct{ TaskArn string }
+		}
+		if json.Unmarshal(text, &answer) == nil && len(answer.Tasks) > 0 {
+			arns = append(arns, answer.Tasks[0].TaskArn)
+		}
+	})
+	return arns, err
+}
+
+// answers hands out, in order, what the services answered that an execution asked to run something.
+func (c *Cloud) answers(ctx context.Context, execution string, each func(text []byte)) error {
 	pages := sfn.NewGetExecutionHistoryPaginator(c.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: &execution})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, c.fault("read the run's history", err)
+			return c.fault("read the run's history", err)
 		}
 		for _, e := range page.Events {
-			if e.TaskSubmittedEventDetails == nil {
-				continue
-			}
-			var answer struct {
-				Tasks []struct{ TaskArn string }
-			}
-			if json.Unmarshal([]byte(aws.ToString(e.TaskSubmittedEventDetails.Output)), &answer) == nil && len(answer.Tasks) > 0 {
-				out = append(out, answer.Tasks[0].TaskArn)
+			if e.TaskSubmittedEventDetails != nil {
+				each([]byte(aws.ToString(e.TaskSubmittedEventDetails.Output)))
 			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // tail follows tasks' logs and writes each line once.
@@ -212,7 +253,7 @@ func (t *tail) read(ctx context.Context, task string) error {
 	}
 	for {
 		out, err := t.c.logs.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{
-			LogGroupName: aws.String("/kitamae/" + t.c.Name), LogStreamName: &stream, StartFromHead: aws.Bool(true), NextToken: t.next[stream],
+			LogGroupName: aws.String(t.c.logGroup()), LogStreamName: &stream, StartFromHead: aws.Bool(true), NextToken: t.next[stream],
 		})
 		var missing *logstypes.ResourceNotFoundException
 		if errors.As(err, &missing) {
@@ -238,7 +279,7 @@ func (c *Cloud) Logs(ctx context.Context, w io.Writer, since time.Time) error {
 		return err
 	}
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(c.logs, &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: aws.String("/kitamae/" + c.Name), StartTime: aws.Int64(since.UnixMilli()),
+		LogGroupName: aws.String(c.logGroup()), StartTime: aws.Int64(since.UnixMilli()),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,17 @@ func ParseSecret(text string) (Secret, error) {
 		return Secret{}, fault.New(fault.Config, "deploy.secret", "write it as aws-ssm:/path or aws-sm:name#field", "%q is no secret a task on AWS can read", text)
 	}
 	return Secret{store, name, field}, nil
+}
+
+// Managed counts the secrets in Secrets Manager, which has a price for each.
+func (s Stack) Managed() int {
+	names := map[string]bool{}
+	for _, one := range append(slices.Collect(maps.Values(s.Injected)), s.Read...) {
+		if one.Store == "aws-sm" {
+			names[one.Name] = true
+		}
+	}
+	return len(names)
 }
 
 // sub is the secret's ARN, with the region and account left to CloudFormation. A secret's ARN ends in six letters its name does not have.

@@ -206,17 +206,42 @@ func TestRoleName(t *testing.T) {
 	}
 }
 
+// TestEstimate does the sums again by hand.
 func TestEstimate(t *testing.T) {
-	u := Use{Region: "ap-northeast-1", Arm: true, Size: SizeFor(0), Network: Network{PublicAddress: true}, RunsPerMonth: 30, MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed"}
-	var total float64
-	for _, c := range Estimate(u) {
-		total += c.Dollars
-	}
-	if total > 1 {
-		t.Errorf("a daily run costs %.2f a month\n%s", total, Table(Estimate(u), u))
-	}
-	u.Network.PublicAddress, u.GBPerRun = false, 10
-	if table := Table(Estimate(u), u); !strings.Contains(table, "NAT gateway") || !strings.Contains(table, "22.80  egress") {
-		t.Errorf("300 GB a month through a NAT gateway:\n%s", table)
+	u := Use{Region: "us-east-1", Arm: true, Size: SizeFor(0), Network: Network{PublicAddress: true}, RunsPerMonth: 30, MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed"}
+	for _, tc := range []struct {
+		name   string
+		change func(*Use)
+		want   []float64 // Fargate's vCPU and memory, way out, egress, images, log, alarms, steps, secrets
+		says   []string
+	}{
+		{"daily", func(*Use) {}, []float64{5 * 0.5 * 0.04048 * 0.8, 5 * 0.004445 * 0.8, 5 * 0.005, 0, 0.105, 0.015, 0.2, 0.0045},
+			[]string{"    0.08  Fargate arm64, 0.5 vCPU", "30.0 runs x 10 min = 5.00 h, x 0.5 x 0.03238", "~  0.20  alarms", "     0.45  USD a month"}},
+		{"through NAT, much", func(u *Use) { u.Network.PublicAddress, u.GBPerRun, u.Region = false, 10, "ap-northeast-1" },
+			[]float64{5 * 0.5 * 0.05056 * 0.8, 5 * 0.00553 * 0.8, 300 * 0.062, 200 * 0.114, 0.105, 0.0228, 0.2, 0.0045},
+			[]string{"~ 22.80  egress", "at 45 a month, which is not counted", "30.0 runs x 10 GB = 300.0 GB, less 100 free in an account, x 0.114"}},
+		{"shards", func(u *Use) { u.Tasks, u.Arm, u.Size, u.Secrets = 4, false, Size{1024, 4096}, 2 },
+			[]float64{20 * 0.04048, 80 * 0.004445, 0.1, 0, 0.105, 0.06, 0.2, 0.0045, 0.8}, []string{"30.0 runs x 10 min x 4 shards = 20.00 h", "2 x 0.40"}},
+		{"another region", func(u *Use) { u.Region = "eu-north-1" }, []float64{0.1011, 0.0221, 0.025, 0, 0.105, 0.0228, 0.2, 0.0045}, []string{"~  0.10  Fargate"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			u := u
+			tc.change(&u)
+			costs := Estimate(u)
+			table := Table(costs, u)
+			if len(costs) != len(tc.want) {
+				t.Fatalf("%d lines, want %d:\n%s", len(costs), len(tc.want), table)
+			}
+			for i, c := range costs {
+				if math.Abs(c.Dollars-tc.want[i]) > 0.0001 {
+					t.Errorf("%s is %.4f, want %.4f", c.What, c.Dollars, tc.want[i])
+				}
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(table, want) {
+					t.Errorf("no %q in\n%s", want, table)
+				}
+			}
+		})
 	}
 }

@@ -164,7 +164,7 @@ func TestFargate(t *testing.T) {
 	if len(deploy) != 2 {
 		t.Fatalf("the guide deploys by %q: teach this test", deploy)
 	}
-	r.well(t, deploy[0], "add", "AWS::ECS::TaskDefinition", "cost, from list prices")
+	r.well(t, deploy[0], "add", "AWS::ECS::TaskDefinition", "cost of a month")
 	r.well(t, deploy[1], "doctor, inside the task", "the first run", `"msg":"published"`)
 	rows("users", 2)
 	rows("orders", 1)

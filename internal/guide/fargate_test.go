@@ -40,7 +40,8 @@ type fargate struct {
 	cfg  aws.Config
 	dir  string
 	mu   sync.Mutex
-	runs map[string]*task // by task ARN and by execution ARN
+	runs map[string]*task   // by task ARN and by execution ARN
+	jobs map[string][]*task // of an array job, by execution ARN and by the job's ID: its children
 	all  sync.WaitGroup
 }
 
@@ -67,7 +68,7 @@ func newFargate(t *testing.T, region string) *fargate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fargate{t: t, cfg: cfg, dir: t.TempDir(), runs: map[string]*task{}, aws: []string{
+	f := &fargate{t: t, cfg: cfg, dir: t.TempDir(), runs: map[string]*task{}, jobs: map[string][]*task{}, aws: []string{
 		"AWS_ENDPOINT_URL=" + moto, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true",
 	}}
 	behind := httputil.NewSingleHostReverseProxy(to)
@@ -76,8 +77,12 @@ func newFargate(t *testing.T, region string) *fargate {
 		if err != nil {
 			t.Error(err)
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		sent := forMoto(body)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+		_, action, called := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		if !called {
+			action = r.URL.Path // as AWS Batch is asked
+		}
 		answer, err := f.answer(action, body)
 		switch {
 		case err != nil:
@@ -107,9 +112,10 @@ func (f *fargate) answer(action string, body []byte) (object, error) {
 		Tasks        []string
 		Input        string
 		ExecutionArn string
+		Jobs         []string
 	}
 	switch action {
-	case "RunTask", "DescribeTasks", "StartExecution", "DescribeExecution", "GetExecutionHistory":
+	case "RunTask", "DescribeTasks", "StartExecution", "DescribeExecution", "GetExecutionHistory", "/v1/describejobs":
 		if err := json.Unmarshal(body, &ask); err != nil {
 			return nil, err
 		}
@@ -117,7 +123,7 @@ func (f *fargate) answer(action string, body []byte) (object, error) {
 	now := float64(time.Now().Unix())
 	switch action {
 	case "RunTask":
-		k, err := f.start(ask.TaskDefinition, ask.Overrides.ContainerOverrides[0].Command, nil)
+		k, err := f.start(ask.TaskDefinition, ask.Overrides.ContainerOverrides[0].Command, nil, logPrefix)
 		return object{"tasks": []object{f.look(k.arn).json()}, "failures": []object{}}, err
 	case "DescribeTasks":
 		return object{"tasks": []object{f.look(ask.Tasks[0]).json()}, "failures": []object{}}, nil
@@ -133,16 +139,24 @@ func (f *fargate) answer(action string, body []byte) (object, error) {
 		if err := json.Unmarshal(body, &machine); err != nil {
 			return nil, err
 		}
-		k, err := f.start(machine.StateMachineArn[strings.LastIndex(machine.StateMachineArn, ":")+1:], in.Command, []string{"KITAMAE_RUN_ID=" + in.RunID})
+		family := machine.StateMachineArn[strings.LastIndex(machine.StateMachineArn, ":")+1:]
+		execution := strings.Replace(machine.StateMachineArn, "stateMachine", "execution", 1) + ":" + servertest.FreshName(f.t)
+		runID := "KITAMAE_RUN_ID=" + in.RunID
+		if in.Command[0] == "shard" {
+			return object{"executionArn": execution, "startDate": now}, f.startArray(family, execution, in.Command, runID)
+		}
+		k, err := f.start(family, in.Command, []string{runID}, logPrefix)
 		if err != nil {
 			return nil, err
 		}
-		execution := strings.Replace(machine.StateMachineArn, "stateMachine", "execution", 1) + ":" + servertest.FreshName(f.t)
 		f.mu.Lock()
 		f.runs[execution] = k
 		f.mu.Unlock()
 		return object{"executionArn": execution, "startDate": now}, nil
 	case "DescribeExecution":
+		if f.children(ask.ExecutionArn) != nil {
+			return object{"executionArn": ask.ExecutionArn, "status": f.arrayStatus(ask.ExecutionArn), "startDate": now}, nil
+		}
 		status := "RUNNING"
 		if k := f.look(ask.ExecutionArn); k.stopped && k.code == 0 {
 			status = "SUCCEEDED"
@@ -151,9 +165,15 @@ func (f *fargate) answer(action string, body []byte) (object, error) {
 		}
 		return object{"executionArn": ask.ExecutionArn, "status": status, "startDate": now}, nil
 	case "GetExecutionHistory":
-		out, err := json.Marshal(object{"Tasks": []object{{"TaskArn": f.look(ask.ExecutionArn).arn}}})
+		submitted := object{"Tasks": []object{{"TaskArn": f.look(ask.ExecutionArn).arn}}}
+		if f.children(ask.ExecutionArn) != nil {
+			submitted = object{"JobId": jobOf(ask.ExecutionArn)}
+		}
+		out, err := json.Marshal(submitted)
 		return object{"events": []object{{"id": 1, "type": "TaskSubmitted", "timestamp": now,
 			"taskSubmittedEventDetails": object{"resource": "runTask.sync", "resourceType": "ecs", "output": string(out)}}}}, err
+	case "/v1/describejobs":
+		return f.describeJobs(ask.Jobs), nil
 	}
 	return nil, nil
 }
@@ -175,8 +195,8 @@ func (f *fargate) look(arn string) task {
 	return task{arn: arn}
 }
 
-// start runs the definition's container with a command.
-func (f *fargate) start(family string, command, env []string) (*task, error) {
+// start runs the definition's container with a command; its log's name begins with prefix.
+func (f *fargate) start(family string, command, env []string, prefix string) (*task, error) {
 	container, err := f.defined(family)
 	if err != nil {
 		return &task{}, err
@@ -204,7 +224,7 @@ func (f *fargate) start(family string, command, env []string) (*task, error) {
 	f.runs[k.arn] = k
 	f.mu.Unlock()
 	f.all.Go(func() {
-		err := f.log(logGroup+family, logPrefix+"/"+container.Name+"/"+id, pipe)
+		err := f.log(logGroup+family, prefix+"/"+container.Name+"/"+id, pipe)
 		err = errors.Join(err, ended(cmd.Wait()))
 		if err != nil {
 			f.t.Error(err)

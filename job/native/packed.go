@@ -22,7 +22,10 @@ import (
 const packedMark = "env:"
 
 // packedName is what such a config is called where a file's name would stand.
-const packedName = "kitamae.yml"
+const packedName = PackedState + ".yml"
+
+// PackedState is the name that the state of such a config is kept under.
+const PackedState = "kitamae"
 
 // stateVariable says where such a config's state is kept if it does not say so itself: no disk outlives the container.
 const stateVariable = "KITAMAE_STATE"
