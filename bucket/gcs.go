@@ -21,7 +21,14 @@ import (
 
 // gcsParameters reads what a gs:// address says after its question mark.
 func gcsParameters(u *url.URL) (who googleauth.Spec, endpoint string, err error) {
-	for name, values := range u.Query() {
+	query, err := url.ParseQuery(u.RawQuery) // u.Query would leave out what it does not understand
+	if err != nil {
+		return who, "", fmt.Errorf("what follows the question mark: %w", err)
+	}
+	for name, values := range query {
+		if len(values) != 1 || values[0] == "" {
+			return who, "", fmt.Errorf("%s wants one value, which is not empty", name)
+		}
 		switch name {
 		case "endpoint":
 			endpoint = values[0]

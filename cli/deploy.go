@@ -249,9 +249,16 @@ func (a *app) eject(ctx context.Context, target, img, out string) error {
 	if err != nil {
 		return fault.Wrap(fault.Config, "config.unreadable", "check the file's permissions", err)
 	}
-	files, err := eject.Files(eject.Request{Target: target, Job: j, Config: data, Image: img, Getenv: a.Getenv})
+	r := eject.Request{Target: target, Job: j, Config: data, Image: img, Getenv: a.Getenv}
+	files, err := eject.Files(r)
 	if err != nil {
 		return err
 	}
-	return a.writeFiles(out, files)
+	if err := a.writeFiles(out, files); err != nil {
+		return err
+	}
+	if note := eject.Note(r); note != "" {
+		a.tell("note: %s", note)
+	}
+	return nil
 }

@@ -120,6 +120,9 @@ func (a *app) printDeployment(c *aws.Cloud, s *aws.Stack, set *aws.ChangeSet) {
 	if s.Database == nil {
 		fmt.Fprintln(a.Out, "note: RDS does not know the source's host: let the stack's security group in where it runs")
 	}
+	if s.Alert == "" {
+		fmt.Fprintf(a.Out, "note: deploy.alert names nobody: what goes wrong is told to the topic %s-alerts, to which nobody may have subscribed\n", c.Name)
+	}
 	if !s.Arm {
 		fmt.Fprintln(a.Out, "note: this binary is for x86-64; kitamae-arm64 beside it, or --binary, saves a fifth of the price")
 	}
@@ -127,7 +130,7 @@ func (a *app) printDeployment(c *aws.Cloud, s *aws.Stack, set *aws.ChangeSet) {
 	a.printChanges(set)
 	use := aws.Use{
 		Region: c.Region, Arm: s.Arm, Size: s.Size, Network: s.Network, RunsPerMonth: s.Schedule.PerMonth,
-		Tasks: s.Shards, Secrets: s.Managed(), MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed",
+		Tasks: s.Shards, Secrets: s.Managed(), Disk: s.Disk, MinutesPerRun: 10, GBPerRun: 1, Measured: "assumed",
 	}
 	fmt.Fprintf(a.Out, "\ncost of a month:\n%s", aws.Table(aws.Estimate(use), use))
 }

@@ -45,8 +45,13 @@ const providerPrefix = "//iam.googleapis.com/"
 
 // CheckConf refuses what contradicts itself.
 func (s *Spec) CheckConf(bad func(key, format string, args ...any)) {
-	if s.Federation != "" && !validProvider(s.provider()) {
-		bad("federation", "want projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER")
+	if s.Federation != "" {
+		if wrong := wrongProvider(s.provider()); wrong != "" {
+			bad("federation", "%s", wrong)
+		}
+	}
+	if name, domain, _ := strings.Cut(s.Impersonate, "@"); s.Impersonate != "" && (name == "" || domain == "" || strings.Contains(domain, "@")) {
+		bad("impersonate", "want a service account's e-mail address, as in etl@acme-data.iam.gserviceaccount.com")
 	}
 	if s.Federation != "" && s.Credentials != "" {
 		bad("federation", "can't stand beside credentials")
@@ -64,17 +69,31 @@ func (s *Spec) provider() string {
 	return strings.TrimPrefix(strings.TrimPrefix(s.Federation, "https:"), providerPrefix)
 }
 
-func validProvider(name string) bool {
-	parts := strings.Split(name, "/")
-	if len(parts) != 8 {
-		return false
+// wrongProvider says what is wrong with a provider's name, by Google's rules for its parts; "" for nothing. Whether there is such a one only Google knows.
+func wrongProvider(name string) string {
+	const form = "want projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER"
+	if strings.HasSuffix(name, ".json") || strings.HasPrefix(name, "{") {
+		return "a credentials file goes into auth.credentials as secret:file:…, or into GOOGLE_APPLICATION_CREDENTIALS; here " + form
 	}
-	for i, want := range []string{"projects", "", "locations", "global", "workloadIdentityPools", "", "providers", ""} {
+	parts := strings.Split(name, "/")
+	fixed := []string{"projects", "", "locations", "global", "workloadIdentityPools", "", "providers", ""}
+	if len(parts) != len(fixed) {
+		return form
+	}
+	for i, want := range fixed {
 		if want != "" && parts[i] != want || parts[i] == "" {
-			return false
+			return form
 		}
 	}
-	return strings.Trim(parts[1], "0123456789") == ""
+	if strings.Trim(parts[1], "0123456789") != "" {
+		return form + ": the project by its number, not its name " + parts[1]
+	}
+	for _, i := range []int{5, 7} {
+		if id := parts[i]; len(id) > 32 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(id, "gcp-") {
+			return fmt.Sprintf("%q can't be the name of a pool or a provider: at most 32 lower-case letters, digits and hyphens, not beginning with gcp-", id)
+		}
+	}
+	return ""
 }
 
 // Options are how one of Google's clients logs in for scopes. emulator says that the client talks to an endpoint of the

@@ -1,6 +1,10 @@
 package job
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/kitamae/kitamae/conf"
+)
 
 // Deploy says how `kitamae deploy` runs a config in a cloud.
 type Deploy struct {
@@ -18,6 +22,8 @@ type Deploy struct {
 	Alert string `yaml:"alert" json:"alert"`
 	// VCPU is how much of a processor a task has. Memory follows limits.memory; together they are the smallest size that Fargate offers for both.
 	VCPU string `yaml:"vcpu" json:"vcpu" conf:"enum=0.25|0.5|1|2|4"`
+	// Disk is how much a task can write down, 21GiB to 200GiB: BigQuery's spool wants the compressed size of the tables, sorting more. Left out, it is the 20 GiB that cost nothing.
+	Disk conf.Bytes `yaml:"disk" json:"disk"`
 	// Secrets says where variables that hold secrets come from in the cloud: `DB_PASSWORD: aws-ssm:/app/db/password`, or aws-sm:name#field. What the config itself takes from such a place needs no line here.
 	Secrets map[string]string `yaml:"secrets" json:"secrets"`
 }

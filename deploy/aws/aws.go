@@ -94,7 +94,7 @@ func (c *Cloud) fault(doing string, err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode() {
-		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError":
+		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "Forbidden":
 			return fault.Wrap(fault.Config, "deploy.denied", "ask for the right that the message names", err)
 		}
 	}

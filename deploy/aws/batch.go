@@ -28,14 +28,14 @@ func (s Stack) divide(root *yaml.Node) error {
 	at(runner, "Begin", "Next").SetString("Which")
 	grant(root, "RunnerRole", at(extra, "Statements").Content...)
 
-	number := func(n int, keys ...string) {
-		*at(root, keys...) = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.Itoa(n)}
-	}
-	number(s.Shards, "Resources", "Runner", "Properties", "Definition", "States", "Shards", "Parameters", "ArrayProperties", "Size")
-	number((s.Shards*s.Size.CPU+1023)/1024, "Resources", "ShardMachines", "Properties", "ComputeResources", "MaxvCpus")
+	*at(root, "Resources", "Runner", "Properties", "Definition", "States", "Shards", "Parameters", "ArrayProperties", "Size") = *number(s.Shards)
+	*at(root, "Resources", "ShardMachines", "Properties", "ComputeResources", "MaxvCpus") = *number((s.Shards*s.Size.CPU + 1023) / 1024)
 	at(root, "Parameters", "Shards", "Default").SetString(strconv.Itoa(s.Shards))
 	container := at(root, "Resources", "Shard", "Properties", "ContainerProperties")
 	at(at(container, "ResourceRequirements").Content[0], "Value").SetString(fmt.Sprint(float64(s.Size.CPU) / 1024))
+	if s.Disk > 0 {
+		container.Content = append(container.Content, mapping("EphemeralStorage", mapping("SizeInGiB", number(s.Disk))).Content...)
+	}
 	task := at(root, "Resources", "Task", "Properties", "ContainerDefinitions").Content[0]
 	for i := 0; i < len(task.Content); i += 2 { // what the config refers to is there as in the task
 		if key := task.Content[i]; key.Value == "Environment" || key.Value == "Secrets" {

@@ -14,7 +14,7 @@ import (
 // TestShards asserts what a run in shards depends on: how many, with what each is the task's twin, and who is started again.
 func TestShards(t *testing.T) {
 	s := fullStack()
-	s.Shards, s.Buckets, s.Size = 4, []string{"acme-lake"}, Size{512, 2048}
+	s.Shards, s.Buckets, s.Size, s.Disk = 4, []string{"acme-lake/app"}, Size{512, 2048}, 50
 	text, err := s.Render()
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +53,7 @@ func TestShards(t *testing.T) {
 		{get("Shard", "RetryStrategy", "EvaluateOnExit", 4, "OnExitCode"), "5"},
 		{get("Shard", "ContainerProperties", "ResourceRequirements", 0, "Value"), "0.5"},
 		{get("Shard", "ContainerProperties", "Command", 0), "shard"},
+		{get("Shard", "ContainerProperties", "EphemeralStorage", "SizeInGiB"), 50},
 	} {
 		if fmt.Sprint(tc.got) != fmt.Sprint(tc.want) {
 			t.Errorf("got %v, want %v", tc.got, tc.want)
@@ -67,7 +68,7 @@ func TestShards(t *testing.T) {
 	if input := fmt.Sprint(get("Schedule", "Target", "Input")); !strings.Contains(input, `"command": ["shard", "-f"`) {
 		t.Errorf("the schedule starts %s", input)
 	}
-	if role := fmt.Sprint(get("TaskRole", "Policies")); !strings.Contains(role, ":s3:::acme-lake/*") {
+	if role := fmt.Sprint(get("TaskRole", "Policies")); !strings.Contains(role, ":s3:::acme-lake/app/*") || strings.Contains(role, ":s3:::acme-lake/*") {
 		t.Errorf("the shards may not write to the bucket: %s", role)
 	}
 }
@@ -82,7 +83,7 @@ func TestElsewhere(t *testing.T) {
 		Deploy: job.Deploy{Engine: job.EngineBatch, Shards: 3},
 	}
 	var s Stack
-	if err := s.elsewhere(j); err != nil || s.Shards != 3 || fmt.Sprint(s.Buckets) != "[acme-state acme-lake]" {
+	if err := s.elsewhere(j); err != nil || s.Shards != 3 || fmt.Sprint(s.Buckets) != "[acme-state/kitamae acme-lake/app]" {
 		t.Errorf("%d shards, buckets %v, %v", s.Shards, s.Buckets, err)
 	}
 	j.Destination.Spec = &files{"out"}

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,22 +39,36 @@ func NameFor(j *job.Job) (string, error) {
 	return name, nil
 }
 
-// Place is where a source listens, as its spec says it.
+// Place is where a source listens, as its spec says it, and who logs in.
 type Place struct {
-	Host string `json:"host"`
-	Port int    `json:"port"`
+	listener
 	User string `json:"user"`
 	Auth string `json:"auth"`
+}
+
+// listener is where an end listens, perhaps behind a tunnel; the zero value for one that says nothing of the kind.
+type listener struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
+	SSH  struct {
+		Host string `json:"host"`
+		Port int    `json:"port"`
+	} `json:"ssh"`
+}
+
+// read takes from an end's spec what the struct names. Secrets do not print.
+func read(end job.End, into any) error {
+	text, err := json.Marshal(end.Spec)
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	return err
 }
 
 // SourcePlace reads the source's place from its spec.
 func SourcePlace(j *job.Job) (Place, error) {
 	var p Place
-	text, err := json.Marshal(j.Source.Spec) // secrets do not print
-	if err != nil {
-		return p, err
-	}
-	if err := json.Unmarshal(text, &p); err != nil || p.Host == "" || p.Port == 0 {
+	if err := read(j.Source, &p); err != nil || p.Host == "" || p.Port == 0 {
 		return p, fault.New(fault.Config, "deploy.source", "give the source as a host and a port", "a task in a cloud can't reach the source %s", j.Source.Place)
 	}
 	return p, nil
@@ -80,7 +95,10 @@ func (s *Stack) For(j *job.Job, packed string, lookup func(string) (string, bool
 	}
 	s.Size, err = size(j)
 	keep(err)
+	s.Disk, err = disk(j)
+	keep(err)
 	keep(s.elsewhere(j))
+	keep(s.reach(j))
 	if j.Schedule == "" {
 		keep(fault.New(fault.Config, "deploy.unscheduled", `add schedule: "0 5 * * *  Asia/Tokyo"`, "%s says nothing about when to run", j.File))
 	} else {
@@ -96,19 +114,19 @@ func (s *Stack) elsewhere(j *job.Job) error {
 	var files struct {
 		Dir string `json:"dir"`
 	}
-	spec, err := json.Marshal(j.Destination.Spec) // secrets do not print
-	if err != nil {
-		return err
-	}
 	if j.Destination.Use == "files" {
-		if err := json.Unmarshal(spec, &files); err != nil {
+		if err := read(j.Destination, &files); err != nil {
 			return err
 		}
 	}
 	s.Buckets = nil
 	for _, address := range []string{j.State, files.Dir} {
-		if u, err := url.Parse(address); err == nil && u.Scheme == "s3" && !slices.Contains(s.Buckets, u.Host) {
-			s.Buckets = append(s.Buckets, u.Host)
+		u, err := url.Parse(address)
+		if err != nil || u.Scheme != "s3" {
+			continue
+		}
+		if folder := strings.TrimSuffix(u.Host+u.Path, "/"); !slices.Contains(s.Buckets, folder) {
+			s.Buckets = append(s.Buckets, folder)
 		}
 	}
 	if j.Deploy.Engine == "" {
@@ -122,6 +140,89 @@ func (s *Stack) elsewhere(j *job.Job) error {
 			"shards on several machines can't all write into the folder %s", files.Dir)
 	}
 	return nil
+}
+
+// Ports that a service has where none is named.
+const (
+	https = 443
+	smtp  = 587
+)
+
+// reach finds the ports beside the source's and HTTPS that a config makes the task talk to: a destination's, a tunnel's, a mail server's, a receiver's of
+// traces, an object store's of one's own. The task's group lets nothing else out.
+func (s *Stack) reach(j *job.Job) error {
+	s.Ports = nil
+	add := func(port int) {
+		if port != 0 && port != https && port != s.Port && !slices.Contains(s.Ports, port) {
+			s.Ports = append(s.Ports, port)
+		}
+	}
+	for _, end := range []job.End{j.Source, j.Destination} {
+		var p struct {
+			listener
+			Dir      string `json:"dir"`
+			Endpoint string `json:"endpoint"`
+		}
+		if err := read(end, &p); err != nil {
+			return err
+		}
+		if p.SSH.Host != "" {
+			add(p.SSH.Port)
+		} else if p.Host != "" {
+			add(p.Port)
+		}
+		add(portOf(p.Endpoint))
+		add(endpointPort(p.Dir))
+	}
+	if mail := j.Notify.Email.SMTP; mail.Host != "" {
+		add(cmp.Or(mail.Port, smtp))
+	}
+	add(portOf(j.Telemetry.Endpoint))
+	add(endpointPort(j.State))
+	slices.Sort(s.Ports)
+	return nil
+}
+
+// portOf is an address's port, 0 for none.
+func portOf(address string) int {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return 0
+	}
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		return port
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return https
+}
+
+// endpointPort is the port of the server that a bucket's address names.
+func endpointPort(address string) int {
+	u, err := url.Parse(address)
+	if err != nil || !bucket.Is(address) {
+		return 0
+	}
+	return portOf(u.Query().Get("endpoint"))
+}
+
+// A task's disk, in GiB: Fargate's own costs nothing.
+const (
+	leastDisk = 21
+	mostDisk  = 200
+)
+
+// disk is the disk that the config asks for, in GiB; 0 for Fargate's own.
+func disk(j *job.Job) (int, error) {
+	if j.Deploy.Disk == 0 {
+		return 0, nil
+	}
+	n := int((int64(j.Deploy.Disk) + 1<<30 - 1) >> 30)
+	if n < leastDisk || n > mostDisk {
+		return 0, fault.New(fault.Config, "deploy.disk", "set deploy.disk to 21GiB to 200GiB, or leave it out for the 20 GiB that are there", "Fargate gives a task no disk of %s", j.Deploy.Disk)
+	}
+	return n, nil
 }
 
 // largestInline is how many bytes of packed config travel in the task definition; both it and the template have a limit. A larger one lies in the bucket.
@@ -222,6 +323,9 @@ func (s *Stack) variables(j *job.Job, lookup func(string) (string, bool)) error 
 			s.Read = append(s.Read, secret)
 		case strings.HasPrefix(from, "secret:file:"):
 			problems = append(problems, fault.New(fault.Config, "deploy.secret_file", "put it into the parameter store: secret:aws-ssm:/path", "%s is a secret in a file, which the task has not", path))
+		case o.Value == "(secret)" && j.File != "" && strings.HasPrefix(from, filepath.Base(j.File)+":"):
+			problems = append(problems, fault.New(fault.Config, "deploy.written_secret", "put it into the parameter store, and write secret:aws-ssm:/path here",
+				"%s stands in %s itself, which everybody can read who may look at the task", path, from))
 		case strings.HasPrefix(from, "env "):
 			for name := range strings.SplitSeq(strings.TrimPrefix(from, "env "), ", ") {
 				if s.Injected[name].Name != "" {

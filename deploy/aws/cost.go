@@ -59,10 +59,12 @@ var (
 	stored        = about(0.10)         // ECR, a GB a month
 	alarm         = about(0.10)         // a month; the first ten of an account are free
 	secret        = about(0.40)         // Secrets Manager, a month
+	diskHour      = about(0.000111)     // an hour of a GB of disk beyond the 20 that are free; in us-east-1 seen 2026-11-29 (vantage.sh/blog/fargate-pricing)
 	transition    = about(0.025 / 1000) // Step Functions; the first 4,000 a month are free
 )
 
 const (
+	freeDisk      = 20    // GB
 	freeEgress    = 100   // GB a month, of an account
 	imagesKept    = 30    // as the repository's rule says
 	imageSize     = 0.035 // GB, compressed
@@ -80,6 +82,7 @@ type Use struct {
 	Network       Network
 	Tasks         int // of a run, 0 for one
 	Secrets       int // in Secrets Manager
+	Disk          int // GiB of a task, 0 for Fargate's own
 	RunsPerMonth  float64
 	MinutesPerRun float64
 	GBPerRun      float64 // sent to the warehouse, compressed
@@ -122,6 +125,9 @@ func Estimate(u Use) []Cost {
 	out := []Cost{
 		cost(fmt.Sprintf("Fargate %s, %g vCPU", arch, cpu), fmt.Sprintf("%s = %.2f h, x %g x %.5f", spent, hours, cpu, p.cpu.dollars), hours*cpu, p.cpu),
 		cost(fmt.Sprintf("Fargate %s, %g GB", arch, memory), fmt.Sprintf("%.2f h x %g x %.5f", hours, memory, p.gb.dollars), hours*memory, p.gb),
+	}
+	if more := float64(u.Disk - freeDisk); more > 0 {
+		out = append(out, cost("Fargate disk", fmt.Sprintf("%.2f h x %g GB beyond %d x %.6f", hours, more, freeDisk, diskHour.dollars), hours*more, diskHour))
 	}
 	sent := u.GBPerRun * u.RunsPerMonth
 	if u.Network.PublicAddress {

@@ -34,9 +34,12 @@ type Stack struct {
 	Bucket   string
 	// BucketThere says that the bucket is an earlier deployment's.
 	BucketThere bool
-	// Shards is how many processes share a run; 0 where it is one task. Buckets are those that the config names.
+	// Shards is how many processes share a run; 0 where it is one task. Buckets are those that the config names, each with its folder. Ports are those
+	// that the task reaches beside the source's and HTTPS. Disk is a task's, in GiB; 0 for Fargate's own.
 	Shards  int
 	Buckets []string
+	Ports   []int
+	Disk    int
 	// Config is the packed config, File the config as it is. Plain are variables it refers to; Injected are those that Fargate fills from a store, by their ARN or
 	// parameter; Read are secrets the task reads by itself.
 	Config   string
@@ -88,7 +91,9 @@ func (s Secret) sub() string {
 // policy is the statement that lets a role read secrets; nil without any.
 func policy(secrets []Secret) []*yaml.Node {
 	var out []*yaml.Node
-	for _, kind := range []struct{ store, action, suffix string }{{"aws-ssm", "ssm:GetParameters", ""}, {"aws-sm", "secretsmanager:GetSecretValue", "-??????"}} {
+	for _, kind := range []struct{ store, action, suffix, context string }{
+		{"aws-ssm", "ssm:GetParameters", "", "PARAMETER_ARN"}, {"aws-sm", "secretsmanager:GetSecretValue", "-??????", "SecretARN"},
+	} {
 		var arns []*yaml.Node
 		for _, s := range secrets {
 			if s.Store != kind.store {
@@ -105,7 +110,11 @@ func policy(secrets []Secret) []*yaml.Node {
 			if kind.store == "aws-ssm" {
 				action = append(action, text("ssm:GetParameter"))
 			}
-			out = append(out, mapping("Effect", text("Allow"), "Action", sequence(action...), "Resource", sequence(arns...)))
+			// A key of the account's own opens these secrets and nothing else; for AWS's own key nobody needs the right.
+			these := mapping("kms:EncryptionContext:"+kind.context, sequence(arns...))
+			out = append(out, mapping("Effect", text("Allow"), "Action", sequence(action...), "Resource", sequence(arns...)),
+				mapping("Effect", text("Allow"), "Action", text("kms:Decrypt"), "Resource", tagged("!Sub", "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"),
+					"Condition", mapping("StringLike", these)))
 		}
 	}
 	return out
@@ -162,14 +171,27 @@ func (s Stack) render(deployment string) ([]byte, error) {
 	}
 	grant(root, "ExecutionRole", policy(stored)...)
 	grant(root, "TaskRole", policy(slices.Compact(read))...)
-	if s.IAMUser != "" && s.Database != nil {
-		user := "arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:" + s.Database.ResourceID + "/" + s.IAMUser
+	if s.IAMUser != "" {
+		where := "*" // who owns the template knows the database
+		if s.Database != nil {
+			where = s.Database.ResourceID
+		}
+		user := "arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:" + where + "/" + s.IAMUser
 		grant(root, "TaskRole", mapping("Effect", text("Allow"), "Action", text("rds-db:connect"), "Resource", tagged("!Sub", user)))
 	}
-	for _, name := range s.Buckets {
-		arn := "arn:${AWS::Partition}:s3:::" + name
-		grant(root, "TaskRole", mapping("Effect", text("Allow"), "Action", text("s3:ListBucket"), "Resource", tagged("!Sub", arn)),
+	for _, folder := range s.Buckets {
+		name, _, _ := strings.Cut(folder, "/")
+		arn := "arn:${AWS::Partition}:s3:::" + folder
+		grant(root, "TaskRole", mapping("Effect", text("Allow"), "Action", text("s3:ListBucket"), "Resource", tagged("!Sub", "arn:${AWS::Partition}:s3:::"+name)),
 			mapping("Effect", text("Allow"), "Action", sequence(text("s3:GetObject"), text("s3:PutObject"), text("s3:DeleteObject")), "Resource", tagged("!Sub", arn+"/*")))
+	}
+	egress := at(root, "Resources", "TaskSecurityGroup", "Properties", "SecurityGroupEgress")
+	for _, port := range s.Ports {
+		egress.Content = append(egress.Content, mapping("IpProtocol", text("tcp"), "FromPort", number(port), "ToPort", number(port), "CidrIp", text("0.0.0.0/0"), "Description", text("named by the config")))
+	}
+	if s.Disk > 0 {
+		properties := at(root, "Resources", "Task", "Properties")
+		properties.Content = append(properties.Content, mapping("EphemeralStorage", mapping("SizeInGiB", number(s.Disk))).Content...)
 	}
 	if s.Shards > 0 {
 		if err := s.divide(root); err != nil {
@@ -264,6 +286,10 @@ func text(s string) *yaml.Node {
 }
 
 func tagged(tag, s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: s} }
+
+func number(n int) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.Itoa(n)}
+}
 
 func sequence(items ...*yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.SequenceNode, Content: items}

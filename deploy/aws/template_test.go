@@ -33,7 +33,7 @@ func TestLint(t *testing.T) {
 		"least": func(s *Stack) {
 			s.Database, s.IAMUser, s.Alert, s.Plain, s.Injected, s.Read, s.BucketThere, s.Arm = nil, "", "", nil, nil, nil, true, false
 		},
-		"shards": func(s *Stack) { s.Shards, s.Buckets = 4, []string{"acme-lake"} },
+		"shards": func(s *Stack) { s.Shards, s.Buckets, s.Disk = 4, []string{"acme-lake/app"}, 100 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := fullStack()
@@ -78,7 +78,9 @@ func lint(t *testing.T, template []byte) (string, error) {
 
 // TestTemplate asserts what matters of each resource by itself, as no emulator makes all of them.
 func TestTemplate(t *testing.T) {
-	text, err := fullStack().Render()
+	full := fullStack()
+	full.Ports, full.Disk = []int{5432}, 40
+	text, err := full.Render()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func TestTemplate(t *testing.T) {
 		}
 		return n.Value + strings.Join(out, " ")
 	}
-	container := "Resources/Task/Properties/ContainerDefinitions/0"
+	const container, taskRole = "Resources/Task/Properties/ContainerDefinitions/0", "Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement"
 	for path, want := range map[string]string{
 		"Resources/State/DeletionPolicy":                                                    "Retain",
 		container + "/User":                                                                 "65532:65532",
@@ -123,11 +125,22 @@ func TestTemplate(t *testing.T) {
 		"Resources/RunFailed/Properties/EventPattern/detail/status":                         "FAILED TIMED_OUT ABORTED",
 		"Resources/Runner/Properties/Definition/States/Run/Resource":                        "arn:${AWS::Partition}:states:::ecs:runTask.sync",
 		"Resources/TaskRole/Properties/RoleName":                                            "Name",
-		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/2/Action":        "ssm:GetParameters ssm:GetParameter",
-		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/2/Resource":      "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/slack",
-		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/3/Resource":      "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:app/other-??????",
-		"Resources/TaskRole/Properties/Policies/0/PolicyDocument/Statement/4/Action":        "rds-db:connect",
+		taskRole + "/1/Resource":                                                            "arn:${AWS::Partition}:s3:::${Bucket}/kitamae/*",
+		taskRole + "/2/Action":                                                              "s3:GetObject",
+		taskRole + "/3/Action":                                                              "ssm:GetParameters ssm:GetParameter",
+		taskRole + "/3/Resource":                                                            "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/slack",
+		taskRole + "/4/Action":                                                              "kms:Decrypt",
+		taskRole + "/4/Condition/StringLike/kms:EncryptionContext:PARAMETER_ARN":            "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/slack",
+		taskRole + "/5/Resource":                                                            "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:app/other-??????",
+		taskRole + "/6/Condition/StringLike/kms:EncryptionContext:SecretARN":                "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:app/other-??????",
+		taskRole + "/7/Action":                                                              "rds-db:connect",
 		"Resources/ExecutionRole/Properties/Policies/0/PolicyDocument/Statement/3/Resource": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/app/db/password",
+		"Resources/ExecutionRole/Properties/Policies/0/PolicyDocument/Statement/4/Action":   "kms:Decrypt",
+		"Resources/TaskSecurityGroup/Properties/SecurityGroupEgress/2/ToPort":               "5432",
+		"Resources/Task/Properties/EphemeralStorage/SizeInGiB":                              "40",
+		"Resources/State/Properties/LifecycleConfiguration/Rules/1/Prefix":                  "kitamae/shards/",
+		"Resources/State/Properties/LifecycleConfiguration/Rules/1/ExpirationInDays":        "7",
+		"Resources/RunFailed/Properties/Targets/0/InputTransformer/InputPathsMap/run":       "$.detail.executionArn",
 		"Parameters/Subnets/Default":                                                        "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
 		"Parameters/Image/Default":                                                          fullStack().Image,
 		"Resources/DatabaseIngress/Properties/SourceSecurityGroupId":                        "TaskSecurityGroup",
@@ -145,8 +158,29 @@ func TestTemplate(t *testing.T) {
 			}
 		}
 	}
+	for _, rule := range []string{"RunFailed", "TaskDied"} { // a value that may have quotes in it must not stand in a text
+		transformer := at(at(root, "Resources", rule, "Properties", "Targets").Content[0], "InputTransformer")
+		paths := at(transformer, "InputPathsMap")
+		for i := 0; i < len(paths.Content); i += 2 {
+			path, in := paths.Content[i+1].Value, strings.Contains(at(transformer, "InputTemplate").Value, `<`+paths.Content[i].Value+`>`)
+			plain := strings.Contains(at(transformer, "InputTemplate").Value, `: <`+paths.Content[i].Value+`>`)
+			if free := path == "$.detail.input" || path == "$.detail.cause" || path == "$.detail.stoppedReason"; free && !plain || !in {
+				t.Errorf("%s puts %s into a text", rule, path)
+			}
+		}
+	}
 	if !strings.Contains(string(text), "# TaskRole is what kitamae runs as") {
 		t.Error("the printed template has lost its comments")
+	}
+}
+
+// TestIAMUser: a template for a database that is not known yet still lets the user log in, by its name.
+func TestIAMUser(t *testing.T) {
+	s := fullStack()
+	s.Database = nil
+	text, err := s.Render()
+	if want := "dbuser:*/kitamae"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("no %s in the template (%v)", want, err)
 	}
 }
 

@@ -90,6 +90,17 @@ func (r Request) suits() error {
 	return nil
 }
 
+// Note is what to see to before the files are used; "" for nothing.
+func Note(r Request) string {
+	switch r.Target {
+	case "cloudrun", "github-actions", "kubernetes":
+		if !bucket.Is(r.Job.State) {
+			return "no disk outlives a run there: set state: s3://bucket/folder or gs://bucket/folder"
+		}
+	}
+	return ""
+}
+
 // plain are the targets whose files take the config as it is.
 func plain(r Request, s aws.Stack) (map[string][]byte, error) {
 	img := r.Image

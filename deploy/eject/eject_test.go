@@ -182,6 +182,9 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("systemd finds nothing wrong with %s", wrong)
 		}
 	}
+	if service := ejected(t, "systemd")["app.service"]; !bytes.Contains(service, []byte("run -f /var/lib/app/kitamae.yml\n")) || !bytes.Contains(service, []byte("StateDirectory=app\n")) {
+		t.Errorf("the config does not lie where its state can:\n%s", service)
+	}
 	if timer := ejected(t, "systemd")["app.timer"]; !bytes.Contains(timer, []byte("OnCalendar=*-*-* 5:0:00 Asia/Tokyo\n")) {
 		t.Errorf("the timer:\n%s", timer)
 	}

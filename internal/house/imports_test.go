@@ -51,7 +51,7 @@ var layers = []struct{ pkg, may string }{
 	{"report", "fault conf batch digest connector job notify awsauth bucket state run googleauth"},
 	{"serve", "fault conf batch digest connector job notify awsauth bucket state run report schedule googleauth"},
 	{"deploy/image", "fault"},
-	{"deploy/", "fault conf batch connector job job/ schedule notify awsauth bucket state run deploy/ googleauth"},
+	{"deploy/", "fault conf batch digest connector job job/ schedule notify awsauth bucket state run deploy/ googleauth"},
 	{"deploy", "fault conf batch digest connector job notify awsauth bucket state run googleauth"},
 	{"cli", "*"},
 	{"cmd/", "*"},

@@ -132,6 +132,7 @@ func docs() conf.Docs {
 			Doc: "How `kitamae deploy` runs a config in a cloud.",
 			Fields: map[string]string{
 				"Alert":   "An e-mail address that is told when a run fails or the data grows old.",
+				"Disk":    "How much a task can write down, 21GiB to 200GiB: BigQuery's spool wants the compressed size of the tables, sorting more. Left out, it is the 20 GiB that cost nothing.",
 				"Engine":  "What starts the shards in a cloud: `aws-batch` (an array job on Fargate, by kitamae deploy aws) or `kubernetes` (an Indexed Job, by --eject kubernetes). Left out, a run is one task.",
 				"Name":    "Name names everything that is made: the stack, the task, its role. Left out, it is the file's name. At most 32 lower-case letters, digits and hyphens.",
 				"Region":  "The cloud's region. Left out, it is that of the surroundings (AWS_REGION, the profile).",

@@ -151,6 +151,7 @@ func TestCompileProblems(t *testing.T) {
 		{"two sources", "source:\n  server: {host: a}\n  files: {}", "kitamae.yml:1:1: source: names 2 connectors: a source is one\nkitamae.yml:3:3: source.files: unknown source: there are server"},
 		{"unknown source", "source:\n  sever: {host: a}", "kitamae.yml:2:3: source.sever: unknown source (did you mean server?): there are server"},
 		{"unknown destination", "source: {server: {host: a}}\ndestination: {bigquery: {}}", "kitamae.yml:2:15: destination.bigquery: unknown destination: there are duckdb, files"},
+		{"a federation that can't be", "source: {server: {host: a}}\nstate: gs://b/f?federation=projects/acme", "kitamae.yml:2:8: state: federation want projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER"},
 		{"null connector", "source:\n  server:", "kitamae.yml:2:3: source.server.host: is missing"},
 		{"later keys", "source: {server: {host: a}}\nchecks: x\npipelines: x",
 			"kitamae.yml:2:1: checks: unknown key\nkitamae.yml:3:1: pipelines: unknown key"},
