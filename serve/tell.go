@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kitamae/kitamae/conf"
@@ -75,12 +76,13 @@ func message(ctx context.Context, req run.Request, report *run.Report, err error
 	return m, j.Notify.Success
 }
 
-// earlier are the runs before report, newest first.
+// earlier are the other runs, the one that ended last first: a run for an earlier scheduled time may be the latest.
 func earlier(ctx context.Context, st state.Store, report *run.Report) ([]run.Report, error) {
 	reports, err := run.Ledger(ctx, st, remembered)
-	if err == nil && report != nil && len(reports) > 0 && reports[0].ID == report.ID {
-		reports = reports[1:]
+	if report != nil {
+		reports = slices.DeleteFunc(reports, func(r run.Report) bool { return r.ID == report.ID })
 	}
+	slices.SortStableFunc(reports, func(a, b run.Report) int { return b.Ended.Compare(a.Ended) })
 	return reports, err
 }
 

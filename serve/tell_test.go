@@ -38,17 +38,23 @@ func TestTell(t *testing.T) {
 		want    notify.Event // "" for nothing
 		fresh   int
 		only    []string
+		id      string // "" for the day's
 	}{
-		{1, run.StatusPublished, nil, false, "", 0, nil},
-		{2, run.StatusFailed, errors.New("no line"), false, notify.Failure, 1, nil},
-		{3, run.StatusFailed, errors.New("no line"), false, notify.Failure, 1, nil},
-		{4, run.StatusPublished, nil, true, notify.Success, 1, []string{"users"}}, // the other tables are as old as before
-		{5, run.StatusPublished, nil, false, notify.Recovery, 5, nil},
-		{6, run.StatusPublished, nil, true, notify.Success, 6, nil},
-		{7, run.StatusPublished, &run.Already{}, true, "", 0, nil},
+		{1, run.StatusPublished, nil, false, "", 0, nil, ""},
+		{2, run.StatusFailed, errors.New("no line"), false, notify.Failure, 1, nil, ""},
+		{3, run.StatusFailed, errors.New("no line"), false, notify.Failure, 1, nil, ""},
+		{4, run.StatusPublished, nil, true, notify.Success, 1, []string{"users"}, ""}, // the other tables are as old as before
+		{5, run.StatusPublished, nil, false, notify.Recovery, 5, nil, ""},
+		{6, run.StatusPublished, nil, true, notify.Success, 6, nil, ""},
+		{7, run.StatusPublished, &run.Already{}, true, "", 0, nil, ""},
+		{8, run.StatusFailed, errors.New("no line"), false, notify.Failure, 7, nil, "20261101T000000Z-1"}, // made up for late
+		{9, run.StatusPublished, nil, false, notify.Recovery, 9, nil, "20261101T000000Z-2"},
 	} {
 		got = nil
 		r := &run.Report{ID: day(tc.day).Format("20060102T150405Z") + "-1", Started: day(tc.day), Ended: day(tc.day).Add(time.Minute), Status: tc.status, Only: tc.only}
+		if tc.id != "" {
+			r.ID = tc.id
+		}
 		value, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
