@@ -46,7 +46,9 @@ func (d *dest) pack(ctx context.Context, st *stage, plan connector.TablePlan, sh
 		if staged {
 			most = partBytes
 		}
-		c.files, err = d.ndjson(ctx, st, plan, files, most)
+		if c.files, err = d.ndjson(ctx, st, plan, files, most); err == nil {
+			err = d.compareText(ctx, st, plan, files, c.files)
+		}
 	case !staged && len(files) != 1:
 		c.files = make([]shard, 1)
 		c.files[0], err = d.oneFile(ctx, st, files)

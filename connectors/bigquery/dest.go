@@ -9,6 +9,7 @@ import (
 	"time"
 
 	bq "cloud.google.com/go/bigquery"
+	"github.com/apache/arrow-go/v18/arrow"
 	"google.golang.org/api/option"
 	"google.golang.org/api/storage/v1"
 
@@ -32,6 +33,8 @@ type dest struct {
 	// pause is the wait before try n (from 1) of something that passed or will pass.
 	pause func(n int) time.Duration
 	now   func() time.Time
+	// text is how NDJSON files are written, for tests that write them wrong.
+	text func(c connector.ColumnPlan, arr arrow.Array) func(dst []byte, i int) []byte
 	// direct is up to how many bytes of a table are uploaded with its load job where there is a bucket.
 	direct int64
 	lanes  chan struct{} // bounds how many uploads into the bucket go on at once
@@ -49,7 +52,7 @@ type dest struct {
 
 func newDest(spec Spec, env connector.Env) *dest {
 	return &dest{
-		spec: spec, env: env, pool: &batch.Pool{}, pause: backoff, now: time.Now,
+		spec: spec, env: env, pool: &batch.Pool{}, pause: backoff, now: time.Now, text: asBigQuery,
 		spool:  filepath.Join(env.Dir, ".kitamae", "spool", spec.Project+"."+spec.Dataset),
 		direct: directBytes, lanes: make(chan struct{}, atOnce),
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 // Load jobs take JSON and GEOGRAPHY from text only. A table with such columns stays in Parquet files until it is verified, and
-// becomes zipped NDJSON right before its load.
+// becomes zipped NDJSON right before its load, which is then compared with them (see [dest.compareText]).
 
 // byText says whether a table has columns that Parquet files can't bring.
 func byText(plan connector.TablePlan) bool {
@@ -43,7 +43,7 @@ const (
 // ndjson writes the spooled rows as NDJSON files of about most bytes, 0 for one file of any size.
 func (d *dest) ndjson(ctx context.Context, st *stage, plan connector.TablePlan, shards []shard, most int64) ([]shard, error) {
 	schema := st.Plan.Schema()
-	w := &ndjsonFiles{name: filepath.Join(st.Dir, "rows-"+safe(digestOf(shards))), schema: schema, own: func(k int, arr arrow.Array) func([]byte, int) []byte { return asBigQuery(plan.Columns[k], arr) }}
+	w := &ndjsonFiles{name: filepath.Join(st.Dir, "rows-"+safe(digestOf(shards))), schema: schema, own: func(k int, arr arrow.Array) func([]byte, int) []byte { return d.text(plan.Columns[k], arr) }}
 	defer w.discard()
 	var broken error
 	for rec, err := range watched(ctx, st.Plan, d.readShards(ctx, schema, shards, nil), &broken) {
