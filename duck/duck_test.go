@@ -151,7 +151,7 @@ func TestLoadStopsWhenCancelled(t *testing.T) {
 	}
 	start := time.Now()
 	_, err := db.Load(ctx, twoColumns, endless, func(view string) string { return "INSERT INTO t SELECT * FROM " + view })
-	if !errors.Is(err, context.Canceled) || !ended || time.Since(start) > 5*time.Second {
+	if !errors.Is(err, context.Canceled) || !ended || time.Since(start) > time.Minute {
 		t.Errorf("err = %v, stream ended = %v after %s", err, ended, time.Since(start))
 	}
 	if n := one(t, db, "SELECT count(*) FROM t"); n != 0 {

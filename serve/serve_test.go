@@ -57,7 +57,7 @@ func get(t *testing.T, url string) string {
 // wantSoon asks until all lines are there: the run's end is seen a moment after it.
 func wantSoon(t *testing.T, url string, lines ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		body := get(t, url)
 		missing := ""
 		for _, line := range lines {

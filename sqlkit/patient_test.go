@@ -31,7 +31,7 @@ func loopback(t *testing.T) (near, far net.Conn) {
 
 func TestPatientGivesUp(t *testing.T) {
 	near, far := loopback(t)
-	p := Patient(near, 50*time.Millisecond)
+	p := Patient(near, 250*time.Millisecond)
 	if _, err := far.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func TestQueryStops(t *testing.T) {
 			_ = res.Close()
 		}
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 30*time.Second {
 			t.Errorf("%s: %v after %s", name, err, time.Since(start))
 		}
 	}

@@ -38,16 +38,19 @@ func openLimited(t *testing.T, s servertest.Server, db string, set func(d *dest)
 func TestSleeperLetsGo(t *testing.T) {
 	for _, at := range []string{"published", "recorded"} {
 		t.Run(at, func(t *testing.T) {
+			t.Parallel()
 			s := servertest.PostgresNewest(t)
 			db := servertest.FreshDatabase(t, s)
 			twin := openLimited(t, s, db, func(*dest) {})
 			commitOne(t, twin, "r1", false, "")
-			sleeper := openLimited(t, s, db, func(d *dest) { d.mayIdle = time.Second })
-			asleep, wake, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+			sleeper := openLimited(t, s, db, func(d *dest) { d.mayIdle = 3 * time.Second })
+			asleep, ended := make(chan struct{}), make(chan error, 1)
+			awake, wake := context.WithCancel(t.Context())
+			defer wake()
 			sleeper.step = func(done string) {
 				if done == at {
 					close(asleep)
-					<-wake
+					<-awake.Done()
 				}
 			}
 			req := stageOne(t, sleeper, "r2")
@@ -55,9 +58,13 @@ func TestSleeperLetsGo(t *testing.T) {
 				_, err := sleeper.Commit(context.WithoutCancel(t.Context()), req)
 				ended <- err
 			}()
-			<-asleep
+			select {
+			case <-asleep:
+			case err := <-ended:
+				t.Fatalf("the commit ended before it slept: %v", err)
+			}
 			commitOne(t, twin, "r3", false, "")
-			close(wake)
+			wake()
 			if err := <-ended; !fault.HasCode(err, "postgres.paused") || fault.ExitCode(err) != 4 || !fault.Retryable(err) {
 				t.Errorf("awake, it says %v; want postgres.paused, of the destination, and to be tried again", err)
 			}

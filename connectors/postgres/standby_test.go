@@ -45,7 +45,7 @@ func TestStandby(t *testing.T) {
 				sample.Release()
 			}
 			s.sizes = defaultSizes // else dividing the table would sleep
-			asked.Tables[0].Where = "id > 0 AND (id > 1 OR pg_sleep(30) IS NOT NULL)"
+			asked.Tables[0].Where = "id > 0 AND (id > 1 OR pg_sleep(90) IS NOT NULL)"
 			part := scan(t, s, asked).Tables[0].Partitions[0]
 			failed := make(chan error, 1)
 			go func() {
@@ -53,7 +53,7 @@ func TestStandby(t *testing.T) {
 				failed <- err
 			}()
 			sleeping := "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-			for deadline := time.Now().Add(20 * time.Second); standby.Query(t, "kitamae", sleeping)[0][0] == "0"; <-time.After(20 * time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); standby.Query(t, "kitamae", sleeping)[0][0] == "0"; <-time.After(20 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatal("nobody sleeps")
 				}

@@ -198,7 +198,7 @@ func TestShardsGivenUp(t *testing.T) {
 		t.Fatalf("shard 1 ended with code %d:\n%s", o.code, o.output)
 	}
 	held := f.command(t, "shard", "0", at)
-	held.Env = append(held.Env, stepHoldVar+"=dest.Write:before#1")
+	held.Env = append(held.Env, stepHoldVar+"=dest.Write:before#1", patientVar+"=1")
 	if err := held.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,13 +22,14 @@ import (
 	"github.com/kitamae/kitamae/state"
 )
 
-// What tells a stepped run at which step to die, to sleep or to do no more, where to list the steps that it took, and to be slow at writing.
+// What tells a stepped run at which step to die, to sleep or to do no more, where to list the steps that it took, to be slow at writing, and to have a lease that lasts.
 const (
 	stepVar     = "KITAMAE_CHAOS_STEP"
 	stepListVar = "KITAMAE_CHAOS_STEPS"
 	stepSlowVar = "KITAMAE_CHAOS_SLOW"
 	stepStopVar = "KITAMAE_CHAOS_STOP"
 	stepHoldVar = "KITAMAE_CHAOS_HOLD"
+	patientVar  = "KITAMAE_CHAOS_PATIENT"
 	// damageVar names a table that reads back other than it was written.
 	damageVar = "KITAMAE_CHAOS_DAMAGE"
 )

@@ -57,8 +57,8 @@ func TestInterrupt(t *testing.T) {
 			if sent.IsZero() {
 				t.Fatalf("the run never told that it reads:\n%s", told.String())
 			}
-			if took := time.Since(sent); code != 6 || took > 5*time.Second {
-				t.Errorf("exit code %d after %s, want 6 within 5s:\n%s", code, took, told.String())
+			if took := time.Since(sent); code != 6 || took > 30*time.Second {
+				t.Errorf("exit code %d after %s, want 6 within 30 s:\n%s", code, took, told.String())
 			}
 			if _, err := os.Stat(filepath.Join(p.dir, tc.visible)); err == nil {
 				t.Errorf("%s is there", tc.visible)

@@ -135,7 +135,7 @@ func startSSHD(t *testing.T) *gate {
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		c, err := net.Dial("tcp", address[0])
 		if err == nil {
 			c.Close()
