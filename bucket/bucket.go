@@ -18,9 +18,6 @@ import (
 	"github.com/kitamae/kitamae/fault"
 )
 
-// ErrConflict says that an object is not the one whose version was given.
-var ErrConflict = errors.New("changed by somebody else meanwhile")
-
 // Bucket is a folder of an object store. Its keys begin below the folder.
 type Bucket struct {
 	*blob.Bucket
@@ -129,7 +126,7 @@ func (b *Bucket) Read(ctx context.Context, key string) (value []byte, version st
 }
 
 // Write stores an object whole if the stored version still is version, "" for none, and returns the new one; else it
-// returns [ErrConflict]. An answer may be lost, and the client below may repeat the request and so meet a conflict with our own
+// returns [fault.ErrConflict]. An answer may be lost, and the client below may repeat the request and so meet a conflict with our own
 // object: the mark in its metadata shows what became of a request that ended in an error.
 func (b *Bucket) Write(ctx context.Context, key string, value []byte, version string) (next string, err error) {
 	mark := rand.Text()
@@ -140,7 +137,7 @@ func (b *Bucket) Write(ctx context.Context, key string, value []byte, version st
 		return now, nil
 	}
 	if b.cond.conflict(err) {
-		return "", fmt.Errorf("%s/%s: %w", b.address, key, ErrConflict)
+		return "", fmt.Errorf("%s/%s: %w", b.address, key, fault.ErrConflict)
 	}
 	return "", b.Classify(err)
 }

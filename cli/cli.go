@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -185,7 +184,7 @@ func openState(ctx context.Context, j *job.Job) (state.Store, error) {
 	case !bucket.Is(where) && !filepath.IsAbs(where):
 		where = filepath.Join(j.Dir, where)
 	}
-	return state.Open(ctx, where, strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File)))
+	return state.Open(ctx, where, j.Name())
 }
 
 // printFault tells a fault: what happened, then what to do.

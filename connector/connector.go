@@ -18,6 +18,8 @@ type Connector struct {
 	// Source and Dest are the ends it has; nil for none.
 	Source *End[Source]
 	Dest   *End[Destination]
+	// Register, where the destination has one, is opened by the same spec as Dest.
+	Register *End[Register]
 	// Schemes are the URL schemes FromURL understands, as in "mysql://". FromURL makes a spec out of a URL.
 	Schemes []string
 	FromURL func(u *url.URL) (spec any, err error)

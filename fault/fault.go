@@ -21,6 +21,9 @@ const (
 	Internal     Kind = "internal"     // us: exit 1
 )
 
+// ErrConflict says that a value changed since its version was read, so that what was to be written over it was not: read it again.
+var ErrConflict = errors.New("changed by somebody else meanwhile")
+
 // Error is a fault. Make one with [New] or [Wrap].
 type Error struct {
 	Kind  Kind

@@ -3,6 +3,7 @@
 package job
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/kitamae/kitamae/conf"
@@ -36,6 +37,11 @@ type Job struct {
 	Dir  string `json:"dir"`
 	// Origins says where each value came from.
 	Origins conf.Origins `json:"origins"`
+}
+
+// Name is what the config is known by, where its state and its lease are: its file's name without the ending.
+func (j *Job) Name() string {
+	return strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File))
 }
 
 // End is one side of a job.

@@ -33,7 +33,7 @@ func Drive(ctx context.Context, req Request) (*Report, error) {
 	if err != nil {
 		return nil, underWay(err, req.Occasion)
 	}
-	defer lease.Release()
+	defer func() { lease.Release() }()
 	if req.Occasion != "" {
 		r.ID, err = attempt(ctx, req)
 	} else {
@@ -42,11 +42,17 @@ func Drive(ctx context.Context, req Request) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.persist = true
+	lease, err = leaseBeyond(ctx, req, lease, r)
+	if fault.HasCode(err, "run.busy") {
+		return nil, underWay(err, req.Occasion)
+	}
 	ctx, stop := lease.Guard(ctx)
 	defer stop()
-	req.persist = true
 	ctx, ended := req.follow(ctx, Piece{Kind: PieceRun, Run: r.ID, Task: -1})
-	err = drive(ctx, req, lease, r)
+	if err == nil {
+		err = drive(ctx, req, lease, r)
+	}
 	if cause := context.Cause(ctx); err != nil && fault.HasCode(cause, "run.lease_lost") {
 		err = cause
 	}
@@ -184,7 +190,7 @@ func (s *Session) publish(ctx context.Context, lease *state.Lease, p *Plan, tabl
 		return errors.Join(err, s.discard(ctx, whole))
 	}
 	// Asked after the intent is written down: whoever takes over from now on finds it, and settles it with the destination.
-	if err := lease.Check(ctx); err != nil {
+	if err := s.persist(ctx, func() error { return lease.Check(ctx) }); err != nil {
 		return errors.Join(err, s.forgetIntent(context.WithoutCancel(ctx)), s.discard(ctx, whole))
 	}
 	// from here on an interruption waits for the commit: it is short, and half is worse than late

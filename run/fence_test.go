@@ -27,7 +27,7 @@ func TestTakenOver(t *testing.T) {
 			var stolen error
 			req.Observe = func(e run.Event) {
 				if e.Kind == run.Verified && e.Table == 0 {
-					stolen = steal(context.Background(), st)
+					stolen = stealAt(context.Background(), st, "run.lease", `{"holder":"a thief","id":"thief","ttl":30000000000}`)
 				}
 			}
 			r, err := run.Drive(t.Context(), req)
@@ -60,19 +60,5 @@ func TestTakenOver(t *testing.T) {
 				t.Errorf("%d runs in the ledger, %v; want both", len(reports), err)
 			}
 		})
-	}
-}
-
-// steal writes another holder's record, again if a renewal came between.
-func steal(ctx context.Context, st state.Store) error {
-	for {
-		_, version, err := st.Get(ctx, "run.lease")
-		if err != nil {
-			return err
-		}
-		_, err = st.Put(ctx, "run.lease", []byte(`{"holder":"a thief","id":"thief","ttl":30000000000}`), version)
-		if err == nil {
-			return nil
-		}
 	}
 }

@@ -21,6 +21,8 @@ type Request struct {
 	Job      *job.Job
 	Registry connector.Registry
 	State    state.Store
+	// LeaseTTL is how long the lease at the destination outlives its holder's last sign of life, where there is one; 0 is [state.RegisterTTL].
+	LeaseTTL time.Duration
 	// Occasion is what a scheduled run is for (see [Occasion]): once a run for it has published everything, or while one is under
 	// way, Drive does nothing and returns an [Already]. "" for a run somebody started.
 	Occasion string

@@ -110,7 +110,7 @@ func (s *Bucket) LeaseOf(ctx context.Context, what, holder string) (*Lease, erro
 	if ttl == 0 {
 		ttl = leaseTTL
 	}
-	return leaseIn(ctx, s, what+leaseSuffix, holder, ttl)
+	return leaseIn(ctx, &keeper{store: s, key: what + leaseSuffix, ttl: ttl, record: leaseRecord{Holder: holder}})
 }
 
 // forgetParallel is how many objects are removed at once.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -142,7 +144,21 @@ func (d *Dir) LeaseOf(_ context.Context, what, holder string) (*Lease, error) {
 		}
 		return nil
 	}
-	return &Lease{lost: context.Background(), check: check, release: func() { _ = lock.Unlock() }}, nil
+	return &Lease{lost: context.Background(), check: check, release: func() { _ = lock.Unlock() }, seat: seatOf(lock)}, nil
+}
+
+// seatOf names a lock's file among all that there are: by the kernel that runs, as Linux says it, and the file's number. "" elsewhere.
+func seatOf(lock *flock.Flock) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	info, statErr := lock.Stat()
+	if err != nil || statErr != nil {
+		return ""
+	}
+	file, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %d", bytes.TrimSpace(boot), file.Dev, file.Ino)
 }
 
 // Close implements [Store].

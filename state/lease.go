@@ -17,6 +17,9 @@ type Lease struct {
 	lost    context.Context // ends, with its cause, when somebody else may have it
 	check   func(context.Context) error
 	release func()
+	// seat names the lock that the lease is: whoever has the lock knows that all who had it before have ended. "" where it proves nothing of
+	// the kind.
+	seat string
 }
 
 // Guard returns a context that ends with ctx or with the lease. In the second case its cause is a fault with the
@@ -39,6 +42,52 @@ func (l *Lease) Check(ctx context.Context) error {
 // Release lets others run. Repeating it does nothing.
 func (l *Lease) Release() { l.release() }
 
+// Register is what a lease needs of the place where its record stands: [Store] is one, and so is what a destination keeps for its runs.
+type Register interface {
+	// Get returns the value and its version. Where the value is empty there is none; [Register.Put] wants the version then, too.
+	Get(ctx context.Context, key string) (value []byte, version string, err error)
+	// Put is as in [Store], but for the version of an empty value, which need not be "".
+	Put(ctx context.Context, key string, value []byte, version string) (next string, err error)
+	Close() error
+}
+
+// RegisterTTL is how long the holder of a lease in a destination's register may be silent.
+const RegisterTTL = leaseTTL
+
+// Beyond takes, beside l, which is a lock that this machine alone sees, the lease called key in r, which others see, and returns both as one.
+// Whoever held key by virtue of the same lock as l is known to have ended and is followed at once. r is closed when both are
+// released, or now where the lease can't be had; l stays the caller's then.
+//
+// A register may be out of reach for a while in which l's holder has much else to do. So the lease in it is not lost by silence, but when
+// somebody takes it over: work goes on until then, and [Lease.Check] says what came of it.
+func (l *Lease) Beyond(ctx context.Context, r Register, key, holder string, ttl time.Duration) (*Lease, error) {
+	far, err := leaseIn(ctx, &keeper{store: r, key: key, ttl: ttl, patient: true, record: leaseRecord{Holder: holder, Seat: l.seat}})
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	gone, lose := context.WithCancelCause(context.Background())
+	for _, one := range []*Lease{l, far} {
+		context.AfterFunc(one.lost, func() { lose(context.Cause(one.lost)) })
+	}
+	return &Lease{
+		lost: gone,
+		check: func(ctx context.Context) error {
+			if err := l.Check(ctx); err != nil {
+				return err
+			}
+			return far.Check(ctx)
+		},
+		release: sync.OnceFunc(func() {
+			far.Release()
+			_ = r.Close() // nothing is lost with a connection that breaks now
+			l.Release()
+			lose(errReleased)
+		}),
+	}, nil
+}
+
+var errReleased = errors.New("the lease was released")
+
 func busy(holder string) error {
 	return fault.New(fault.Config, "run.busy", "wait for it to end, or stop it", "a run is under way: %s", holder)
 }
@@ -53,8 +102,9 @@ const leaseSuffix = ".lease"
 
 // leaseRecord is what a holder writes and renews. Each renewal differs from the one before, and so do their versions.
 type leaseRecord struct {
-	Holder  string        `json:"holder"` // for people
-	ID      string        `json:"id"`     // of one taking
+	Holder  string        `json:"holder"`         // for people
+	ID      string        `json:"id"`             // of one taking
+	Seat    string        `json:"seat,omitempty"` // Lease.seat of the lock that the holder has beside it
 	Turn    int           `json:"turn"`
 	TTL     time.Duration `json:"ttl"`
 	Renewed time.Time     `json:"renewed"` // by the holder's clock, for people
@@ -64,13 +114,14 @@ type leaseRecord struct {
 //
 // No two clocks are compared. Whoever wants the lease watches the record: once it has not changed for the TTL in it,
 // measured on the watcher's own clock from when the watcher saw it, its holder is gone. The holder, in turn, counts from when it *sent*
-// its last good renewal and stops its work after five sixths of the TTL, so before any watcher's time is up. What a paused holder
-// does when it wakes up is stopped by [Lease.Check]: its renewal meets another version.
+// its last good renewal and stops its work after five sixths of the TTL, so before any watcher's time is up; a patient one goes on, to be told
+// by the record. What a paused holder does when it wakes up is stopped by [Lease.Check]: its renewal meets another version.
 type keeper struct {
-	store Store
-	key   string
-	ttl   time.Duration
-	lose  context.CancelCauseFunc
+	store   Register
+	key     string
+	ttl     time.Duration
+	patient bool // a renewal that comes late loses nothing as long as nobody has taken over
+	lose    context.CancelCauseFunc
 
 	mu      sync.Mutex // one renewal at a time
 	record  leaseRecord
@@ -78,9 +129,9 @@ type keeper struct {
 	good    time.Time // when the last renewal that arrived was sent
 }
 
-// leaseIn takes the lease in a store, and renews it until it is released.
-func leaseIn(ctx context.Context, store Store, key, holder string, ttl time.Duration) (*Lease, error) {
-	k := &keeper{store: store, key: key, ttl: ttl, record: leaseRecord{Holder: holder, ID: rand.Text(), TTL: ttl}}
+// leaseIn takes the lease for k, which has all but what the taking gives it, and renews it until it is released.
+func leaseIn(ctx context.Context, k *keeper) (*Lease, error) {
+	k.record.ID, k.record.TTL = rand.Text(), k.ttl
 	if err := k.take(ctx); err != nil {
 		return nil, err
 	}
@@ -93,7 +144,7 @@ func leaseIn(ctx context.Context, store Store, key, holder string, ttl time.Dura
 		stop()
 		renewing.Wait()
 		k.give(ctx)
-		lose(errors.New("the lease was released"))
+		lose(errReleased)
 	})
 	return &Lease{lost: gone, check: k.check, release: release}, nil
 }
@@ -108,13 +159,13 @@ func (k *keeper) take(ctx context.Context) error {
 			return fmt.Errorf("lease: %w", err)
 		}
 		var theirs leaseRecord
-		if version != "" {
+		if len(value) > 0 {
 			if err := json.Unmarshal(value, &theirs); err != nil || theirs.TTL <= 0 {
 				theirs = leaseRecord{Holder: "somebody unknown", TTL: k.ttl}
 			}
 		}
 		switch {
-		case version == "" || version == seen && time.Since(since) >= theirs.TTL:
+		case len(value) == 0, theirs.Seat != "" && theirs.Seat == k.record.Seat, version == seen && time.Since(since) >= theirs.TTL:
 			if err = k.renew(ctx, version); err == nil || !errors.Is(err, ErrConflict) {
 				return err
 			}
@@ -193,19 +244,19 @@ func (k *keeper) settle(ctx context.Context, err error) error {
 	case errors.Is(err, ErrConflict):
 		value, version, readErr := k.store.Get(ctx, k.key)
 		var now leaseRecord
-		if readErr == nil && version != "" && json.Unmarshal(value, &now) == nil {
+		if readErr == nil && len(value) > 0 && json.Unmarshal(value, &now) == nil {
 			if now.ID != k.record.ID {
 				return k.gone("meanwhile it was taken over by " + now.Holder)
 			}
 			k.record, k.version = now, version // ours after all: two writings at once
 			return k.renew(ctx, version)
 		}
-		if readErr == nil && version == "" {
-			return k.gone("its record was removed")
+		if readErr == nil && len(value) == 0 {
+			return k.gone("somebody took over meanwhile, and has ended")
 		}
 		err = readErr
 	}
-	if time.Now().After(k.deadline()) && !errors.Is(err, context.Canceled) {
+	if !k.patient && time.Now().After(k.deadline()) && !errors.Is(err, context.Canceled) {
 		return k.gone(fmt.Sprintf("it could not be renewed in time: %v", err))
 	}
 	return err

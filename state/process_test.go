@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/kitamae/kitamae/fault"
-	"github.com/kitamae/kitamae/state"
 )
 
 // starterEnv makes this test binary one start of a run: it takes the lease at the address in it and holds it.
@@ -41,15 +40,7 @@ const (
 // whether it still has it.
 func starter(address string) int {
 	ctx := context.Background()
-	s, err := state.Open(ctx, address, "kitamae")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return exitBroken
-	}
-	if b, ok := s.(*state.Bucket); ok {
-		b.TTL = shortTTL
-	}
-	l, err := s.Lease(ctx, fmt.Sprintf("process %d", os.Getpid()))
+	l, err := leaseAt(ctx, address, fmt.Sprintf("process %d", os.Getpid()))
 	switch {
 	case fault.HasCode(err, "run.busy"):
 		return exitBusy
@@ -119,6 +110,7 @@ func start(t *testing.T, address, alone string) *started {
 func eachPlace(t *testing.T, f func(t *testing.T, address string)) {
 	t.Run("folder", func(t *testing.T) { f(t, t.TempDir()) })
 	eachStore(t, f)
+	eachRegister(t, f)
 }
 
 // TestTwoStarts: of many processes that start at once, one runs and all others say that it does.
@@ -174,9 +166,9 @@ func TestKilledHolder(t *testing.T) {
 	})
 }
 
-// TestStoppedHolder: a process that sleeps through its TTL loses the lease in a bucket, and learns it when it wakes up.
+// TestStoppedHolder: a process that sleeps through its TTL loses a lease that others see, and learns it when it wakes up.
 func TestStoppedHolder(t *testing.T) {
-	eachStore(t, func(t *testing.T, address string) {
+	test := func(t *testing.T, address string) {
 		first := start(t, address, filepath.Join(t.TempDir(), "first"))
 		if !<-first.holding {
 			t.Fatal("the first start does not run")
@@ -203,5 +195,7 @@ func TestStoppedHolder(t *testing.T) {
 		if code := <-next.ended; code != exitRan {
 			t.Errorf("the next start ended with %d", code)
 		}
-	})
+	}
+	eachStore(t, test)
+	onPostgres(t, test)
 }

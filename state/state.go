@@ -8,10 +8,11 @@ import (
 	"strings"
 
 	"github.com/kitamae/kitamae/bucket"
+	"github.com/kitamae/kitamae/fault"
 )
 
 // ErrConflict says that a value changed since its version was read.
-var ErrConflict = bucket.ErrConflict
+var ErrConflict = fault.ErrConflict
 
 // theRun is the right that [Store.Lease] gives.
 const theRun = "run"

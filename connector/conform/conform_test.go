@@ -28,6 +28,7 @@ func TestSuiteCatches(t *testing.T) {
 		keepsBatches: "dest/many_batches",
 		dropsOthers:  "dest/other_tables_stay",
 		halfCommit:   "dest/atomic",
+		blindPut:     "dest/register",
 
 		lostBoundary:    "source/each_row_once",
 		sharedBoundary:  "source/each_row_once",

@@ -52,6 +52,7 @@ func Destination(t *testing.T, s Suite) {
 		{"durable", testDurable},
 		{"resumes", testResumes},
 		{"shared", testShared},
+		{"register", testRegister},
 		{"warehouse", testWarehouse},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, newPlace(t, s)) })

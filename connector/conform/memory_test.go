@@ -16,6 +16,7 @@ import (
 
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/fault"
 )
 
 // flaw is how a double is broken on purpose, "" for not at all.
@@ -31,6 +32,7 @@ const (
 	keepsBatches flaw = "borrowed batches kept"
 	dropsOthers  flaw = "other tables dropped"
 	halfCommit   flaw = "half a commit"
+	blindPut     flaw = "a value put over any other"
 )
 
 // memorySpec points at the memory that stands for a system.
@@ -43,6 +45,13 @@ type store struct {
 	stages    map[string]map[int]rowset // by run, table and epoch, then by task
 	published map[string]rowset
 	done      map[string]bool // stages that were committed
+	values    map[string]value
+}
+
+// value is one of the register's.
+type value struct {
+	text    []byte
+	version int
 }
 
 type rowset struct {
@@ -58,8 +67,44 @@ var memoryDest = connector.NewEnd[memorySpec, connector.Destination](memorySpec{
 	},
 	func(memorySpec) string { return "memory" })
 
+var memoryRegister = connector.NewEnd[memorySpec, connector.Register](memorySpec{},
+	func(_ context.Context, s memorySpec, _ connector.Env) (connector.Register, error) {
+		return register{s.store}, nil
+	},
+	func(memorySpec) string { return "memory" })
+
+// register is a correct one, but for its store's flaw.
+type register struct{ *store }
+
+func (r register) Get(_ context.Context, key string) (text []byte, version string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.values[key].text, r.values[key].name(), nil
+}
+
+func (r register) Put(_ context.Context, key string, text []byte, version string) (next string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.values[key]
+	if now.name() != version && r.flaw != blindPut {
+		return "", fault.ErrConflict
+	}
+	now = value{text, now.version + 1}
+	r.values[key] = now
+	return now.name(), nil
+}
+
+func (r register) Close() error { return nil }
+
+func (v value) name() string {
+	if v.version == 0 {
+		return ""
+	}
+	return fmt.Sprint(v.version)
+}
+
 func newStore(f flaw) *store {
-	return &store{flaw: f, stages: map[string]map[int]rowset{}, published: map[string]rowset{}, done: map[string]bool{}}
+	return &store{flaw: f, stages: map[string]map[int]rowset{}, published: map[string]rowset{}, done: map[string]bool{}, values: map[string]value{}}
 }
 
 // dest is a correct destination in memory, but for its store's flaw.
@@ -305,7 +350,7 @@ func memorySuite(f flaw) Suite {
 	return Suite{
 		Connector: connector.Connector{
 			Name: "memory", Summary: strings.TrimSpace("in memory " + string(f)),
-			Caps: connector.Caps{Atomic: true, Durable: true}, Dest: memoryDest,
+			Caps: connector.Caps{Atomic: true, Durable: true}, Dest: memoryDest, Register: memoryRegister,
 		},
 		Config: memoryConfig(f),
 	}

@@ -38,12 +38,13 @@ var defaults = Spec{}
 
 // Connector is what connectors/all adds.
 var Connector = connector.Connector{
-	Name:    "bigquery",
-	Summary: "a BigQuery dataset",
-	Caps:    connector.Caps{Durable: true, FoldsCase: true, Years9999: true, Warehouse: true, Append: true, Merge: true, Overwrite: true, Layout: true},
-	Dest:    connector.NewEnd[Spec, connector.Destination](defaults, openDest, place),
-	Schemes: []string{"bigquery"},
-	FromURL: fromURL,
+	Name:     "bigquery",
+	Summary:  "a BigQuery dataset",
+	Caps:     connector.Caps{Durable: true, FoldsCase: true, Years9999: true, Warehouse: true, Append: true, Merge: true, Overwrite: true, Layout: true},
+	Dest:     connector.NewEnd[Spec, connector.Destination](defaults, openDest, place),
+	Register: connector.NewEnd[Spec, connector.Register](defaults, openRegister, place),
+	Schemes:  []string{"bigquery"},
+	FromURL:  fromURL,
 }
 
 func place(s Spec) string { return s.Project + "." + s.Dataset }
@@ -59,6 +60,14 @@ func fromURL(u *url.URL) (any, error) {
 
 // openDest checks the spec. It reaches nothing: the first call that needs BigQuery does.
 func openDest(_ context.Context, spec Spec, env connector.Env) (connector.Destination, error) {
+	d, err := checkedDest(spec, env)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func checkedDest(spec Spec, env connector.Env) (*dest, error) {
 	if spec.Project == "" || spec.Dataset == "" {
 		return nil, fault.New(fault.Config, "bigquery.dataset", "set destination.bigquery.project and .dataset", "no project or no dataset is named")
 	}

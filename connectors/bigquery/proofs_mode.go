@@ -68,15 +68,18 @@ func (s *scratch) changesViewOnce(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	change := func(n int) error {
-		_, err := view.Update(ctx, bq.TableMetadataToUpdate{ViewQuery: fmt.Sprintf("SELECT %d AS n", n), UseLegacySQL: false}, md.ETag)
-		return err
+	change := func(n int, etag string) (*bq.TableMetadata, error) {
+		return view.Update(ctx, bq.TableMetadataToUpdate{ViewQuery: fmt.Sprintf("SELECT %d AS n", n), UseLegacySQL: false, ExpirationTime: time.Now().Add(leaseExpires)}, etag)
 	}
-	if err := change(2); err != nil {
+	second, err := change(2, md.ETag)
+	if err != nil {
 		return "", err
 	}
-	if err := change(3); status(err) != http.StatusPreconditionFailed {
+	if _, err := change(3, md.ETag); status(err) != http.StatusPreconditionFailed {
 		return "", otherwise("a second change under the first ETag came to %v, not to a 412", err)
+	}
+	if _, err := change(3, second.ETag); err != nil {
+		return "", otherwise("a change under the ETag that the one before told came to %v", err)
 	}
 	return "the second one is refused", nil
 }

@@ -67,33 +67,38 @@ func (s *standings) forget(table string) {
 }
 
 const (
-	stateBegin = "JSON_QUERY_ARRAY(r'''"
-	stateEnd   = "''')"
+	listBegin = "JSON_QUERY_ARRAY(r'''"
+	listEnd   = "''')"
 )
 
-// query is the view's text. JSON in it has no apostrophes, so that it never ends the literal.
+// inView is a list as it stands in a view's text. JSON in it has no apostrophes, so that it never ends the literal.
+func inView(list any) (string, error) {
+	data, err := json.Marshal(list)
+	return listBegin + strings.ReplaceAll(string(data), "'", `\u0027`) + listEnd, err
+}
+
+// fromView reads what [inView] wrote.
+func fromView(query string, list any) error {
+	_, rest, begun := strings.Cut(query, listBegin)
+	at := strings.LastIndex(rest, listEnd)
+	if !begun || at < 0 {
+		return errors.New("no state is in it")
+	}
+	return json.Unmarshal([]byte(rest[:at]), list)
+}
+
+// query is the view's text.
 func (s *standings) query() (string, error) {
-	data, err := json.Marshal(s.Tables)
+	text, err := inView(s.Tables)
 	if err != nil {
 		return "", err
 	}
-	text := strings.ReplaceAll(string(data), "'", `\u0027`)
 	if len(text) > mostState {
 		return "", fault.New(fault.Config, "bigquery.state_size", "spread tables with cursors over several datasets", "the cursors of dataset %d tables take %d bytes", len(s.Tables), len(text))
 	}
 	return "-- kitamae's own: where the cursor of each table stands. It is written by each run; changed by hand, rows would be lost or come twice.\n" +
 		"SELECT JSON_VALUE(t, '$.table') AS `table`, JSON_VALUE(t, '$.reached') AS reached, JSON_VALUE(t, '$.run') AS run, JSON_VALUE(t, '$.next.run') AS publishing\n" +
-		"FROM UNNEST(" + stateBegin + text + stateEnd + ") AS t", nil
-}
-
-func parseState(query string) ([]*standing, error) {
-	_, rest, begun := strings.Cut(query, stateBegin)
-	at := strings.LastIndex(rest, stateEnd)
-	if !begun || at < 0 {
-		return nil, errors.New("no state is in it")
-	}
-	var tables []*standing
-	return tables, json.Unmarshal([]byte(rest[:at]), &tables)
+		"FROM UNNEST(" + text + ") AS t", nil
 }
 
 // state reads where the dataset's tables stand.
@@ -103,8 +108,8 @@ func (d *dest) state(ctx context.Context) (*standings, error) {
 	if err != nil || md == nil {
 		return &standings{}, err
 	}
-	tables, err := parseState(md.ViewQuery)
-	if err != nil {
+	var tables []*standing
+	if err := fromView(md.ViewQuery, &tables); err != nil {
 		return nil, fault.Wrap(fault.Destination, "bigquery.state", "put the view's text back as it was (time travel has none: ask your audit log), or drop it and publish its tables anew with mode: replace",
 			fmt.Errorf("the cursors in view %s can't be read: %w", stateView, err))
 	}

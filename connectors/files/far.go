@@ -12,8 +12,8 @@ import (
 
 	"gocloud.dev/blob"
 
-	"github.com/kitamae/kitamae/bucket"
 	"github.com/kitamae/kitamae/connector"
+	"github.com/kitamae/kitamae/fault"
 )
 
 // What an object store needs or can do beyond a local disk: objects that are written once and published by a manifest under a
@@ -85,7 +85,7 @@ func (d *dest) publishFar(ctx context.Context, s *store, req connector.CommitReq
 			return old, "", err
 		}
 		m, err = d.publish(ctx, s, old, req)
-		if err == nil || !errors.Is(err, bucket.ErrConflict) {
+		if err == nil || !errors.Is(err, fault.ErrConflict) {
 			return m, old.Previous, err
 		}
 	}

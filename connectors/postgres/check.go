@@ -172,6 +172,17 @@ func (d *dest) checkRights(ctx context.Context, c *conn, out *connector.Check) e
 				"user %q may not make tables in the schema %s", d.srv.spec.User, schema)
 		}
 	}
+	var foreign string
+	err := c.value(ctx, "asking for the user's rights", `SELECT coalesce(string_agg(relname, ', ' ORDER BY relname), '') FROM pg_catalog.pg_class
+		WHERE relnamespace = to_regnamespace(`+literal(metaSchema)+`) AND relname IN (`+literals(metaNames())+`)
+		AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))`, &foreign)
+	switch {
+	case err != nil:
+		return err
+	case foreign != "":
+		return fault.New(fault.Destination, "postgres.permission", grantMeta(d.srv.spec.User), "user %q may not write %s in the schema %s, which another user made",
+			d.srv.spec.User, foreign, metaSchema)
+	}
 	out.Found = "tables can be made in " + d.schema
 	return nil
 }

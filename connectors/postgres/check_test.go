@@ -107,5 +107,36 @@ func TestCheckDest(t *testing.T) {
 		if got := s.Query(t, db, "SELECT count(*) FROM pg_namespace WHERE nspname IN ('_kitamae', 'mart')")[0][0]; got != "0" {
 			t.Errorf("the checks made %s schemas", got)
 		}
+		shared := fmt.Sprintf("rights postgres.permission: user %q may not write columns, leases, runs, stages, tables in the schema _kitamae, which another user made", user)
+		register := func(name, password string) error {
+			spec := destDefaults
+			spec.Host, spec.Port, spec.User, spec.Password, spec.Database = s.Host, s.Port, name, conf.Secret(password), db
+			r, err := openRegister(t.Context(), spec, connector.Env{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = r.Close() }()
+			_, err = r.Put(t.Context(), "of "+name, []byte("1"), "")
+			return err
+		}
+		if err := register(s.User, s.Password); err != nil {
+			t.Fatal(err)
+		}
+		s.Exec(t, db, "REVOKE CREATE ON DATABASE "+db+" FROM "+user, "GRANT USAGE, CREATE ON SCHEMA _kitamae TO "+user)
+		if got := rights(user, "pw", "public"); got != shared {
+			t.Errorf("beside another user: %q, want %q", got, shared)
+		}
+		err := register(user, "pw")
+		if !fault.HasCode(err, "postgres.permission") {
+			t.Fatalf("the lease beside another user: %v, want postgres.permission", err)
+		}
+		hint := fault.From(err).Hint
+		s.Exec(t, db, "DROP TABLE _kitamae.stages", hint) // as before a version that has another table
+		if got := rights(user, "pw", "public"); got != "rights ok: tables can be made in public" {
+			t.Errorf("after %q: %q", hint, got)
+		}
+		if err := register(user, "pw"); err != nil {
+			t.Errorf("the lease after %q: %v", hint, err)
+		}
 	})
 }

@@ -97,13 +97,21 @@ var (
 	_ connector.Warehouse   = (*dest)(nil)
 )
 
-// openDest logs in once, so that a wrong config is known before anything is read.
-func openDest(ctx context.Context, spec DestSpec, env connector.Env) (connector.Destination, error) {
+// newDest checks the spec. It logs in at the first need.
+func newDest(ctx context.Context, spec DestSpec, env connector.Env) (*dest, error) {
 	srv, err := newServer(ctx, spec.login(), env)
 	if err != nil {
 		return nil, asDest(err)
 	}
-	d := &dest{srv: srv, schema: spec.Schema, pool: &batch.Pool{}, patience: spec.ReadTimeout, mayWait: mostWait, mayIdle: mostIdle, step: func(string) {}}
+	return &dest{srv: srv, schema: spec.Schema, pool: &batch.Pool{}, patience: spec.ReadTimeout, mayWait: mostWait, mayIdle: mostIdle, step: func(string) {}}, nil
+}
+
+// openDest logs in once, so that a wrong config is known before anything is read.
+func openDest(ctx context.Context, spec DestSpec, env connector.Env) (connector.Destination, error) {
+	d, err := newDest(ctx, spec, env)
+	if err != nil {
+		return nil, err
+	}
 	if err := d.with(ctx, func(*conn) error { return nil }); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

@@ -16,6 +16,7 @@ import (
 //	         the source and was kept; total is how many rows the table had afterwards, reached where its cursor stands
 //	columns  the data dictionary of what is there now
 //	stages   what runs have staged and not published
+//	leases   who runs, where the state is a folder: see [register]
 //
 // and, while a run lives, of what it has staged.
 const metaSchema = "_kitamae"
@@ -26,6 +27,7 @@ var metaDDL = []struct{ name, columns string }{
 		bytes bigint, source_rows bigint, guarantee text, "position" text, read_from timestamptz, read_to timestamptz, level text, sampled bigint, notes text[], reached text`},
 	{"columns", `"schema" text, "table" text, "column" text, number integer, type text, source_column text, source_type text, kind text, comment text, note text`},
 	{"stages", `id text PRIMARY KEY, run text, "table" text, made timestamptz`},
+	{"leases", `"schema" text, name text, value text, version text, PRIMARY KEY ("schema", name)`},
 }
 
 func metaTable(name string) string { return ident(metaSchema, name) }
@@ -36,13 +38,30 @@ const metaKey = "7160274312066510"
 // metaLock takes it until the transaction ends.
 const metaLock = "SELECT pg_advisory_xact_lock(" + metaKey + ")"
 
-// createMeta makes what is missing of the metadata.
+func metaNames() (names []string) {
+	for _, t := range metaDDL {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// grantMeta lets user write the metadata that another user has made.
+func grantMeta(user string) string {
+	return "GRANT USAGE, CREATE ON SCHEMA " + ident(metaSchema) + " TO " + ident(user) + "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + ident(metaSchema) + " TO " + ident(user)
+}
+
+// createMeta makes what is missing of the metadata. "if not exists" would ask for the right to make schemas also where the schema is there.
 func (d *dest) createMeta(ctx context.Context, c *conn) error {
-	there := false
-	if err := c.value(ctx, "looking for the metadata", "SELECT to_regclass("+literal(metaTable("stages"))+") IS NOT NULL", &there); err != nil || there {
+	schema, tables := false, 0
+	err := c.value(ctx, "looking for the metadata", "SELECT to_regnamespace("+literal(metaSchema)+") IS NOT NULL, count(*) FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace("+
+		literal(metaSchema)+") AND relname IN ("+literals(metaNames())+")", &schema, &tables)
+	if err != nil || tables == len(metaDDL) {
 		return err
 	}
-	stmts := []string{"BEGIN", metaLock, "CREATE SCHEMA IF NOT EXISTS " + ident(metaSchema)}
+	stmts := []string{"BEGIN", metaLock}
+	if !schema {
+		stmts = append(stmts, "CREATE SCHEMA IF NOT EXISTS "+ident(metaSchema))
+	}
 	for _, t := range metaDDL {
 		stmts = append(stmts, "CREATE TABLE IF NOT EXISTS "+metaTable(t.name)+" ("+t.columns+")")
 	}

@@ -73,14 +73,15 @@ var defaults = Spec{
 
 // Connector is what connectors/all adds.
 var Connector = connector.Connector{
-	Name:    "postgres",
-	Summary: "PostgreSQL 13 and newer, Aurora PostgreSQL",
-	Caps:    connector.Caps{Atomic: true, Durable: true, Resumes: true, Warehouse: true, Append: true, Merge: true, Shared: true, Portable: true},
-	Source:  connector.NewEnd[Spec, connector.Source](defaults, openSource, place),
-	Dest:    connector.NewEnd[DestSpec, connector.Destination](destDefaults, openDest, destPlace),
-	Schemes: []string{"postgres", "postgresql"},
-	FromURL: fromURL,
-	Grants:  grants,
+	Name:     "postgres",
+	Summary:  "PostgreSQL 13 and newer, Aurora PostgreSQL",
+	Caps:     connector.Caps{Atomic: true, Durable: true, Resumes: true, Warehouse: true, Append: true, Merge: true, Shared: true, Portable: true},
+	Source:   connector.NewEnd[Spec, connector.Source](defaults, openSource, place),
+	Dest:     connector.NewEnd[DestSpec, connector.Destination](destDefaults, openDest, destPlace),
+	Register: connector.NewEnd[DestSpec, connector.Register](destDefaults, openRegister, destPlace),
+	Schemes:  []string{"postgres", "postgresql"},
+	FromURL:  fromURL,
+	Grants:   grants,
 }
 
 // openSource logs in once, so that a wrong config is known at once.

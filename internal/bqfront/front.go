@@ -28,6 +28,8 @@ type Front struct {
 	// Changes does harm to NDJSON on its way, nil for none.
 	Changes func(data []byte) []byte
 
+	altering sync.Mutex // one change of a table's metadata at a time
+
 	mu       sync.Mutex
 	calls    []Call
 	sessions map[string]*session // uploads under way, by the emulator's ID of them

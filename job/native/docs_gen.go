@@ -184,7 +184,7 @@ func docs() conf.Docs {
 				"Notify":      "Who is told how runs end that nobody watches: those that `kitamae serve` or a scheduler starts, or that have no terminal.",
 				"Schedule":    "Schedule is when runs start, as cron says it (minute, hour, day, month, weekday), and a zone: `\"0 5 * * * Asia/Tokyo\"`. Without a zone it is timezone's.",
 				"Source":      "The system to read from: the connector's name, and its keys below it.",
-				"State":       "Where the ledger, commits under way and the lease are kept: `s3://bucket/folder`, `gs://bucket/folder` or a folder. Left out, it is the folder `.kitamae` beside this file. Where no disk outlives a run, or runs start on several machines, it must be a bucket.",
+				"State":       "Where the ledger, commits under way and the lease are kept: `s3://bucket/folder`, `gs://bucket/folder` or a folder. Left out, it is the folder `.kitamae` beside this file. Where no disk outlives a run it must be a bucket; where runs start on several machines, only a bucket lets them share the ledger.",
 				"Tables":      "Which tables to move and how, by name or glob (`\"*\"`, `\"log_*\"`). Left out, it is every table. The word `skip` leaves a table out. All rules that match a table combine: `\"*\"` first, then other globs in the order of the file, then the exact name. Views are moved only if named.",
 				"Telemetry":   "Where traces and metrics of runs go: an OpenTelemetry collector, or a service that takes OTLP over HTTP.",
 				"Timezone":    "The business day's zone, for schedules and reports, by its IANA name such as Asia/Tokyo. Stored times are not changed by it.",

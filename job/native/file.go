@@ -34,7 +34,7 @@ type File struct {
 	Limits job.Limits `yaml:"limits"`
 	// Timezone is the business day's zone, for schedules and reports, by its IANA name such as Asia/Tokyo. Stored times are not changed by it.
 	Timezone string `yaml:"timezone"`
-	// State is where the ledger, commits under way and the lease are kept: `s3://bucket/folder`, `gs://bucket/folder` or a folder. Left out, it is the folder `.kitamae` beside this file. Where no disk outlives a run, or runs start on several machines, it must be a bucket.
+	// State is where the ledger, commits under way and the lease are kept: `s3://bucket/folder`, `gs://bucket/folder` or a folder. Left out, it is the folder `.kitamae` beside this file. Where no disk outlives a run it must be a bucket; where runs start on several machines, only a bucket lets them share the ledger.
 	State string `yaml:"state"`
 	// Verify is what is compared before a table is published: `none`, `aggregates` (counts, nulls, least and greatest values, exact sums) or `full` (these, and a hash over all rows).
 	Verify job.Verify `yaml:"verify" conf:"enum=none|aggregates|full"`
