@@ -37,7 +37,7 @@ func texts(t *testing.T) (*dest, *stage, []shard) {
 		{"i": -9223372036854775808, "small": 65535, "n": "-99999999999999999999999999999.000000001", "f": -0.0, "b": true, "s": "a \"q\" \\ \u2028 \t 名😀", "x": "AAH/",
 		 "d": "0001-01-01", "t": "23:59:59.999999", "dt": -62135596799999999, "ts": 253402300799999999, "j": "{\"a\": [1, 2.50, \"名\\n\"],\n\"b\": null}", "g": %q},
 		{"i": 9007199254740993, "small": 0, "n": "0", "f": "NaN", "b": false, "s": "", "x": "", "d": "9999-12-31", "t": "00:00:00", "dt": -1, "ts": 0, "j": "\"1\"", "g": %q}, {}]`, base64.StdEncoding.EncodeToString(square), base64.StdEncoding.EncodeToString(wkb(binary.BigEndian, kind(1), -180.0, 0.30000000000000004)))
-	rec, _, err := array.RecordFromJSON(memory.DefaultAllocator, plan.Schema(), strings.NewReader(rows), array.WithUseNumber())
+	rec, _, err := array.RecordFromJSON(memory.DefaultAllocator, plan.Schema(), strings.NewReader(rows))
 	if err != nil {
 		t.Fatal(err)
 	}

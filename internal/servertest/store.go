@@ -2,7 +2,6 @@ package servertest
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -14,14 +13,18 @@ import (
 )
 
 // startTimeout bounds how long an object store may take to answer.
-const startTimeout = 30 * time.Second
+const startTimeout = time.Minute
+
+// mostStarts is how often a store is started where another program has taken its port meanwhile.
+const mostStarts = 5
 
 // S3 starts an S3-compatible server for this test alone and returns the address of a bucket in it. The environment
 // that leads there is set for the test and the processes it starts, until it ends.
 func S3(t testing.TB) string {
 	t.Helper()
-	address := freeAddress(t)
-	startStore(t, "gofakes3", address, "-host", address, "-backend", "memory", "-initialbucket", "lake", "-quiet")
+	address := startStore(t, "gofakes3", func(address string) []string {
+		return []string{"-host", address, "-backend", "memory", "-initialbucket", "lake", "-quiet"}
+	})
 	for key, value := range map[string]string{
 		"AWS_ENDPOINT_URL_S3": "http://" + address, "AWS_REGION": "ap-northeast-1",
 		"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
@@ -34,10 +37,11 @@ func S3(t testing.TB) string {
 // GCS is [S3] for Google Cloud Storage.
 func GCS(t testing.TB) string {
 	t.Helper()
-	address := freeAddress(t)
-	host, port, _ := net.SplitHostPort(address)
-	startStore(t, "fake-gcs-server", address, "-scheme", "http", "-host", host, "-port", port, "-backend", "memory",
-		"-public-host", address, "-external-url", "http://"+address, "-log-level", "error")
+	address := startStore(t, "fake-gcs-server", func(address string) []string {
+		host, port, _ := net.SplitHostPort(address)
+		return []string{"-scheme", "http", "-host", host, "-port", port, "-backend", "memory",
+			"-public-host", address, "-external-url", "http://" + address, "-log-level", "error"}
+	})
 	t.Setenv("STORAGE_EMULATOR_HOST", "http://"+address)
 	resp, err := http.Post("http://"+address+"/storage/v1/b?project=test", "application/json", strings.NewReader(`{"name":"lake"}`))
 	if err != nil {
@@ -50,8 +54,8 @@ func GCS(t testing.TB) string {
 	return "gs://lake"
 }
 
-// startStore starts one of the programs in .servers/bin and waits until it answers.
-func startStore(t testing.TB, name, address string, args ...string) {
+// startStore starts one of the programs in .servers/bin, waits until it answers, and returns the address it was given.
+func startStore(t testing.TB, name string, args func(address string) []string) (address string) {
 	t.Helper()
 	root, err := Root()
 	if err != nil {
@@ -61,34 +65,47 @@ func startStore(t testing.TB, name, address string, args ...string) {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("%s is not built; run: make servers", name)
 	}
-	var log bytes.Buffer
-	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = &log, &log
+	for try := 1; ; try++ {
+		address = freeAddress(t)
+		log, answers := answersAt(t, address, exec.Command(program, args(address)...))
+		if answers {
+			return address
+		}
+		if try == mostStarts || !strings.Contains(log, "address already in use") {
+			t.Fatalf("%s does not answer at %s: %s", name, address, log)
+		}
+	}
+}
+
+// answersAt starts a store, which is ended with the test, and waits until it answers. log is what it said where it did not.
+func answersAt(t testing.TB, address string, cmd *exec.Cmd) (log string, answers bool) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan string, 1)
-	go func() { ended <- fmt.Sprint(cmd.Wait()) }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // killed below, or told by out
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-ended
 	})
-	for deadline := time.Now().Add(startTimeout); ; {
-		resp, err := http.Get("http://" + address + "/")
-		if err == nil {
-			resp.Body.Close()
-			return
-		}
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
 		select {
-		case how := <-ended:
-			ended <- how
-			t.Fatalf("%s ended: %s\n%s", name, how, log.String())
+		case <-ended:
+			return out.String(), false
 		case <-time.After(20 * time.Millisecond):
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer: %v", name, err)
+		if resp, err := http.Get("http://" + address + "/"); err == nil {
+			resp.Body.Close()
+			return "", true
 		}
 	}
+	return "no answer in time", false
 }
 
 // freeAddress is an address on this machine where nothing listens.
