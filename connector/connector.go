@@ -50,10 +50,16 @@ type Caps struct {
 	// the receipts of both are committed together.
 	Resumes bool `json:"resumes"`
 	// Shared: processes on several machines may write into one stage at the same time, each its own tasks, and another one
-	// commits their receipts, if the spec leads all of them to the same place.
+	// commits their receipts, if the spec leads all of them to the same place; see [Sharer].
 	Shared bool `json:"shared"`
 	// Portable: as a source, it divides tables into partitions that other processes can read (ScanRequest.Portable).
 	Portable bool `json:"portable"`
+}
+
+// Sharer is the spec of a destination that only some specs let several machines share ([Caps.Shared]).
+type Sharer interface {
+	// NotShared says what stands in the way and what to set, "" for nothing.
+	NotShared() string
 }
 
 // Has says whether the destination has the mode.

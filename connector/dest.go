@@ -137,6 +137,9 @@ type StageRequest struct {
 	Run   string    `json:"run"`
 	Epoch int       `json:"epoch"`
 	Plan  TablePlan `json:"plan"`
+	// Shared says that processes on several machines write into the stage, and that one of them, or another one, commits
+	// it: what Write has acknowledged must be within reach of all. Only where [Caps.Shared].
+	Shared bool `json:"shared,omitempty"`
 }
 
 // ParseStage is the request that a Stage is, where the destination's stages are the requests themselves.
@@ -225,7 +228,7 @@ type Recovery string
 const (
 	Done        Recovery = "done"         // it was published
 	CommitAgain Recovery = "commit again" // the stages are whole: Commit with the same request
-	ReadAgain   Recovery = "read again"   // the stages are gone
+	ReadAgain   Recovery = "read again"   // the stages are gone, and so is the commit: a process that was only asleep in it publishes nothing any more
 )
 
 // Warehouse is a destination that answers SQL.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/kitamae/kitamae/conf"
+	"github.com/kitamae/kitamae/connector"
 )
 
 // Deploy says how `kitamae deploy` runs a config in a cloud.
@@ -48,7 +49,12 @@ func (j *Job) checkShards(source, destination bool) (key, message string) {
 	case !source && j.Source.Use != "":
 		return "shards", fmt.Sprintf("a %s source can't be read by several processes: mysql and postgres can", j.Source.Use)
 	case !destination && j.Destination.Use != "":
-		return "shards", fmt.Sprintf("a %s destination can't be written by several machines: postgres, and files in a bucket, can", j.Destination.Use)
+		return "shards", fmt.Sprintf("a %s destination can't be written by several machines: postgres can, bigquery with a bucket, and files in one", j.Destination.Use)
+	}
+	if spec, ok := j.Destination.Spec.(connector.Sharer); ok && d.Shards > 0 {
+		if why := spec.NotShared(); why != "" {
+			return "shards", why
+		}
 	}
 	return "", ""
 }

@@ -16,11 +16,16 @@ const ledgerPrefix = "runs/"
 
 // keep writes the report into the ledger.
 func keep(ctx context.Context, st state.Store, r *Report) error {
-	value, err := json.MarshalIndent(r, "", "  ")
+	_, version, err := st.Get(ctx, ledgerPrefix+r.ID+".json") // the record of the same run, interrupted
 	if err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
-	_, version, err := st.Get(ctx, ledgerPrefix+r.ID+".json") // the record of the same run, interrupted
+	return keepAs(ctx, st, r, version)
+}
+
+// keepAs is keep where the record that is there has a version, "" for none.
+func keepAs(ctx context.Context, st state.Store, r *Report, version string) error {
+	value, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		_, err = st.Put(ctx, ledgerPrefix+r.ID+".json", value, version)
 	}

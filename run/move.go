@@ -241,7 +241,7 @@ func (s *Session) epoch(ctx context.Context, p *Plan, r *Report, scan *connector
 func (s *Session) stage(ctx context.Context, t *moving, scan *connector.Scan, i int, run string, epoch int) error {
 	var stage connector.Stage
 	err := s.repeat(ctx, t, func() (err error) {
-		stage, err = s.dst.Stage(ctx, connector.StageRequest{Run: run, Epoch: epoch, Plan: t.plan.Target})
+		stage, err = s.dst.Stage(ctx, connector.StageRequest{Run: run, Epoch: epoch, Plan: t.plan.Target, Shared: s.shared})
 		return err
 	})
 	if err != nil {

@@ -104,7 +104,10 @@ func Shard(ctx context.Context, req Request, index int) (*Report, error) {
 		err = cause
 	}
 	var already *Already
-	if err == nil || report != nil || ctx.Err() != nil || errors.As(err, &already) {
+	if errors.As(err, &already) { // what it wrote down when the run was over goes as well
+		return report, errors.Join(err, d.req.State.Forget(ctx, d.key("")))
+	}
+	if err == nil || report != nil || ctx.Err() != nil {
 		return report, err
 	}
 	return d.failed(ctx, err)

@@ -60,7 +60,7 @@ func (d *shardRun) commit(ctx context.Context, lease *state.Lease, p *partPlan) 
 	var verdict error
 	s.published = func(ctx context.Context) error {
 		verdict = d.end(r, p, tables)
-		return keep(ctx, d.req.State, r)
+		return d.conclude(ctx, r)
 	}
 	run, err := s.intended(ctx)
 	if err == nil && run == d.run {
@@ -81,6 +81,19 @@ func (d *shardRun) commit(ctx context.Context, lease *state.Lease, p *partPlan) 
 	}
 	ended(verdict)
 	return r, errors.Join(verdict, d.req.State.Forget(context.WithoutCancel(ctx), d.key("")))
+}
+
+// conclude writes down how the run ended, unless that stands there already: a process that was asleep while another one ended the run
+// is told so.
+func (d *shardRun) conclude(ctx context.Context, r *Report) error {
+	err := keepAs(ctx, d.req.State, r, "")
+	if !errors.Is(err, state.ErrConflict) {
+		return err
+	}
+	if there, err := d.ended(ctx); err != nil || there != nil && there.Ended.Equal(r.Ended) { // the answer was lost
+		return err
+	}
+	return d.over(ctx)
 }
 
 // end completes the report.

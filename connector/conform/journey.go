@@ -76,6 +76,7 @@ type staged struct {
 	plan     connector.TablePlan
 	stage    connector.Stage
 	epoch    int
+	shared   bool
 	receipts []connector.Receipt
 	reached  string // of a cursor
 }
@@ -143,7 +144,7 @@ func (j *journey) stageMode(tb table, mode connector.Mode) *staged {
 func (j *journey) place(st *staged) *staged {
 	j.t.Helper()
 	tb, epoch := st.table, st.epoch
-	stage, err := j.dest.Stage(j.ctx, connector.StageRequest{Run: j.run, Epoch: epoch, Plan: st.plan})
+	stage, err := j.dest.Stage(j.ctx, connector.StageRequest{Run: j.run, Epoch: epoch, Plan: st.plan, Shared: st.shared})
 	if err != nil {
 		j.t.Fatalf("stage %q: %v", tb.name, err)
 	}

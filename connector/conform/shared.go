@@ -8,15 +8,21 @@ import (
 	"github.com/kitamae/kitamae/fault"
 )
 
-// testShared has two processes write one stage side by side, and a third one read it back and commit it.
+// testShared has two processes on two machines write one stage side by side, the second one read all of it back, and a third one commit it.
 func testShared(t *testing.T, p *place) {
 	if !p.s.Connector.Caps.Shared {
 		return
 	}
 	j := p.begin()
-	st := j.stage(people("shared", 0), 1)
-	other := &journey{t: t, ctx: j.ctx, s: p.s, cfg: p.cfg, run: j.run}
-	other.open()
+	tb := people("shared", 0)
+	st := j.place(&staged{table: tb, plan: j.plan(tb), epoch: 1, shared: true})
+	elsewhere := func() *journey {
+		other := &journey{t: t, ctx: j.ctx, s: p.s, cfg: p.cfg, run: j.run}
+		other.cfg.Env.Dir = t.TempDir() // nothing is there
+		other.open()
+		return other
+	}
+	other := elsewhere()
 	j.write(st, 0, 0, 100, 30)
 	other.write(st, 1, 100, 1000, 300)
 	j.write(st, 2, 1000, 1300, 300)
@@ -28,9 +34,9 @@ func testShared(t *testing.T, p *place) {
 	j.wantAbsent(st.plan.Name, "before its commit")
 	other.wantStaged(st, st.stream(0, 1400, 1400))
 	other.close()
-	j.open()
-	j.commit(st)
-	j.close()
+	third := elsewhere()
+	third.commit(st)
+	third.close()
 	j.wantPublished(st, st.stream(0, 1400, 1400))
 }
 

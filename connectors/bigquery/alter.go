@@ -3,6 +3,8 @@ package bigquery
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 
 	bq "cloud.google.com/go/bigquery"
@@ -61,32 +63,43 @@ func (d *dest) ddl(ctx context.Context, sql string) error {
 	}), sql)
 }
 
-// describe sets comments and labels where they differ, last: the run's label says that the table is published. It returns when the table
-// was made, in milliseconds since 1970.
-func (d *dest) describe(ctx context.Context, run connector.RunRecord, plan connector.TablePlan) (made int64, err error) {
-	err = d.again(ctx, func() error {
-		md, err := d.table(ctx, plan.Name)
-		if err != nil {
-			return err
+// describe sets comments and labels where they differ, last: the run's label says that the table is published. A later run's stay. It returns
+// when the table was made, in milliseconds since 1970.
+func (d *dest) describe(ctx context.Context, p *publication) (made int64, err error) {
+	for n := 1; ; n++ {
+		err = d.again(ctx, func() (err error) { made, err = d.describeOnce(ctx, p); return err })
+		if status(err) != http.StatusPreconditionFailed || n == mostTries { // else somebody changed it in between: look again
+			return made, classify(err, "describe table "+p.table.Plan.Name)
 		}
-		if md == nil {
-			return fault.New(fault.Destination, "bigquery.table_gone", "let nothing else drop it meanwhile", "table %s vanished after its load", plan.Name)
+		if err := d.wait(ctx, n); err != nil {
+			return 0, err
 		}
-		made = md.CreationTime.UnixMilli()
-		var up bq.TableMetadataToUpdate
-		up.SetLabel(runLabel, label(run.ID))
-		up.SetLabel(tableLabel, label(plan.Name))
-		if plan.Comment != "" {
-			up.Description = plan.Comment
-		}
-		up.Schema = described(plan, md.Schema)
-		_, err = d.ds.Table(plan.Name).Update(ctx, up, md.ETag)
-		if status(err) == 412 { // somebody else changed it in between: look again
-			_, err = d.ds.Table(plan.Name).Update(ctx, up, "")
-		}
-		return err
-	})
-	return made, classify(err, "describe table "+plan.Name)
+	}
+}
+
+func (d *dest) describeOnce(ctx context.Context, p *publication) (made int64, err error) {
+	plan := p.table.Plan
+	md, err := d.table(ctx, plan.Name)
+	if err != nil {
+		return 0, err
+	}
+	if md == nil {
+		return 0, fault.New(fault.Destination, "bigquery.table_gone", "let nothing else drop it meanwhile", "table %s vanished after its load", plan.Name)
+	}
+	made = md.CreationTime.UnixMilli()
+	if p.overtaken(md) {
+		return made, nil
+	}
+	var up bq.TableMetadataToUpdate
+	up.SetLabel(runLabel, label(p.run.ID))
+	up.SetLabel(tableLabel, label(plan.Name))
+	up.SetLabel(startedLabel, strconv.FormatInt(p.run.Started.UnixMilli(), 10))
+	if plan.Comment != "" {
+		up.Description = plan.Comment
+	}
+	up.Schema = described(plan, md.Schema)
+	_, err = d.ds.Table(plan.Name).Update(ctx, up, md.ETag)
+	return made, err
 }
 
 // described is the live schema with the plan's descriptions, nil where nothing would change.

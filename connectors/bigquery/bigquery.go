@@ -25,7 +25,8 @@ type Spec struct {
 	// stops before its first job when the dataset is elsewhere.
 	Location string `yaml:"location" json:"location"`
 	// Bucket is a Cloud Storage bucket in the dataset's location, or a folder of one: gs://acme-kitamae/warehouse. Tables of more than
-	// 64 MiB, compressed, wait there until one job loads all their files. Left out, each table is merged into one file and uploaded with its job.
+	// 64 MiB, compressed, wait there until one job loads all their files, and all tables of a run that `deploy.shards` share. Left out, each table is
+	// merged into one file and uploaded with its job.
 	Bucket string `yaml:"bucket" json:"bucket"`
 	// Auth says who asks Google. Left out, it is the application default credentials.
 	Auth googleauth.Spec `yaml:"auth" json:"auth"`
@@ -40,7 +41,7 @@ var defaults = Spec{}
 var Connector = connector.Connector{
 	Name:     "bigquery",
 	Summary:  "a BigQuery dataset",
-	Caps:     connector.Caps{Durable: true, FoldsCase: true, Years9999: true, Warehouse: true, Append: true, Merge: true, Overwrite: true, Layout: true},
+	Caps:     connector.Caps{Durable: true, FoldsCase: true, Years9999: true, Warehouse: true, Append: true, Merge: true, Overwrite: true, Layout: true, Shared: true},
 	Dest:     connector.NewEnd[Spec, connector.Destination](defaults, openDest, place),
 	Register: connector.NewEnd[Spec, connector.Register](defaults, openRegister, place),
 	Schemes:  []string{"bigquery"},
@@ -48,6 +49,14 @@ var Connector = connector.Connector{
 }
 
 func place(s Spec) string { return s.Project + "." + s.Dataset }
+
+// NotShared says that shards need a bucket: what one machine spools no other one can load.
+func (s Spec) NotShared() string {
+	if s.Bucket == "" {
+		return "the rows of all shards have to wait where each of them can load them: set destination.bigquery.bucket to gs://bucket"
+	}
+	return ""
+}
 
 // fromURL understands bigquery://project/dataset, with ?location= and ?bucket=.
 func fromURL(u *url.URL) (any, error) {

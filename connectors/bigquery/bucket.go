@@ -1,6 +1,7 @@
 package bigquery
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -25,7 +27,7 @@ import (
 	"github.com/kitamae/kitamae/fault"
 )
 
-// Large tables wait in a bucket as kitamae/stage/DATASET/RUN/TABLE/DIGEST.parquet below the configured folder. A name says what is in
+// Large tables, and all of a run that several machines share, wait in a bucket as kitamae/stage/DATASET/RUN/TABLE/DIGEST.parquet below the configured folder. A name says what is in
 // the object, so that one that is there need not be written again, and a run in another process finds what the one before left.
 const stageFolder = "kitamae/stage/"
 
@@ -82,35 +84,24 @@ func (d *dest) datasetFolder() string {
 	return prefix + stageFolder + slug(place(d.spec)) + "/"
 }
 
-func (d *dest) tableFolder(st *stage) string {
-	return d.datasetFolder() + slug(st.Run) + "/" + slug(st.Plan.Name) + "/"
-}
+func (d *dest) runFolder(st *stage) string { return d.datasetFolder() + slug(st.Run) + "/" }
+
+func (d *dest) tableFolder(st *stage) string { return d.runFolder(st) + slug(st.Plan.Name) + "/" }
 
 // upload brings the cargo's files into the bucket, but for those that are there.
 func (d *dest) upload(ctx context.Context, st *stage, c *cargo) error {
-	if err := d.sweep(ctx); err != nil {
-		return err
-	}
-	// written down first: whoever gives the stage up knows that there may be objects to remove
-	if err := os.WriteFile(st.marker(), nil, 0o600); err != nil {
-		return spoolFault(err)
-	}
 	bucket, _ := d.spec.folder()
 	uris := make([]string, len(c.files))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // for each of the tables that are published at once
 	for i, f := range c.files {
-		name := d.tableFolder(st) + f.XXH3 + fileExt(f.Path)
-		uris[i] = "gs://" + bucket + "/" + name
-		g.Go(func() error {
-			err := d.again(ctx, func() error {
-				err := d.uploadFile(ctx, bucket, name, f)
-				if code := status(err); code == http.StatusNotFound || code == http.StatusGone { // an upload that was forgotten in its middle
-					err = d.uploadFile(ctx, bucket, name, f)
-				}
-				return err
-			})
-			return refused(err, fmt.Sprintf("upload table %s to gs://%s", st.Plan.Name, bucket), bucketHint)
+		g.Go(func() (err error) {
+			name := f.Object
+			if name == "" {
+				name, err = d.keep(ctx, st, f)
+			}
+			uris[i] = "gs://" + bucket + "/" + name
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -120,20 +111,50 @@ func (d *dest) upload(ctx context.Context, st *stage, c *cargo) error {
 	return nil
 }
 
+// keep brings a file of the stage into the bucket, unless it is there, and returns the object's name.
+func (d *dest) keep(ctx context.Context, st *stage, f shard) (string, error) {
+	if err := d.sweep(ctx, st); err != nil {
+		return "", err
+	}
+	// written down first: whoever gives the stage up knows that there may be objects to remove
+	if err := os.WriteFile(st.marker(), nil, 0o600); err != nil {
+		return "", spoolFault(err)
+	}
+	bucket, _ := d.spec.folder()
+	name := d.tableFolder(st) + f.XXH3 + fileExt(f.Path)
+	err := d.again(ctx, func() error {
+		err := d.uploadFile(ctx, bucket, name, f)
+		if code := status(err); code == http.StatusNotFound || code == http.StatusGone { // an upload that was forgotten in its middle
+			err = d.uploadFile(ctx, bucket, name, f)
+		}
+		return err
+	})
+	return name, refused(err, fmt.Sprintf("upload table %s to gs://%s", st.Plan.Name, bucket), bucketHint)
+}
+
 // fileExt is a path's extension, two for what is compressed: BigQuery knows gzip by its content, people by the name.
 func fileExt(path string) string {
 	base := path[strings.LastIndexByte(path, '/')+1:]
 	return base[strings.IndexByte(base, '.'):]
 }
 
-// uploadFile stores one file, unless it is there. What arrived is compared with what was spooled.
-func (d *dest) uploadFile(ctx context.Context, bucket, name string, s shard) error {
+// lane waits until one more file may travel between this machine and the bucket. What it returns says that the file is there.
+func (d *dest) lane(ctx context.Context) (leave func(), err error) {
 	select {
 	case d.lanes <- struct{}{}:
-		defer func() { <-d.lanes }()
+		return func() { <-d.lanes }, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
+}
+
+// uploadFile stores one file, unless it is there. What arrived is compared with what was spooled.
+func (d *dest) uploadFile(ctx context.Context, bucket, name string, s shard) error {
+	leave, err := d.lane(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	service, err := d.storage(ctx)
 	if err != nil {
 		return err
@@ -171,21 +192,72 @@ func crcText(sum uint32) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
 }
 
-// unpack removes what waited in the bucket. Its error is a line for the report and no more: the table is published or not whatever
-// becomes of it, and a later run or the bucket's lifecycle rule removes it.
-func (d *dest) unpack(ctx context.Context, st *stage, c *cargo) error {
-	if c == nil || len(c.uris) == 0 {
+// fetch makes sure that a staged file is on this machine: it brings one that is in the bucket, and compares it with what was written.
+func (d *dest) fetch(ctx context.Context, f shard) error {
+	if info, err := os.Stat(f.Path); err == nil && info.Size() == f.Bytes {
 		return nil
 	}
-	return d.removeObjects(context.WithoutCancel(ctx), d.tableFolder(st), time.Time{})
+	bucket, _ := d.spec.folder()
+	gone := fault.New(fault.Destination, "bigquery.stage_gone", stageHint, "the staged rows in %s are gone or were changed", cmp.Or(f.Object, f.Path))
+	if f.Object == "" {
+		return gone
+	}
+	err := d.again(ctx, func() error { return d.fetchFile(ctx, bucket, f) })
+	if status(err) == http.StatusNotFound {
+		return gone
+	}
+	return refused(err, "read gs://"+bucket+"/"+f.Object, bucketHint)
 }
 
-// staleAfter is when a run that left objects behind is surely dead: BigQuery ends a load job after six hours.
-const staleAfter = 24 * time.Hour
+func (d *dest) fetchFile(ctx context.Context, bucket string, f shard) error {
+	leave, err := d.lane(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	service, err := d.storage(ctx)
+	if err != nil {
+		return err
+	}
+	answer, err := service.Objects.Get(bucket, f.Object).Context(ctx).Download()
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
+		return spoolFault(err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(f.Path), "fetched-*.tmp")
+	if err != nil {
+		return spoolFault(err)
+	}
+	defer os.Remove(file.Name()) // where it was not renamed
+	sum := xxh3.New()
+	n, err := io.Copy(io.MultiWriter(onDisk{file}, sum), answer.Body)
+	if err := errors.Join(err, spoolFault(file.Close())); err != nil {
+		return err
+	}
+	if read := sum.Sum128().Bytes(); n != f.Bytes || hex.EncodeToString(read[:]) != f.XXH3 {
+		return fault.New(fault.Verification, "bigquery.fetched", "run again; if it stays, look at who else writes into the bucket",
+			"%s is %d bytes other than the %d that were written", f.Object, n, f.Bytes)
+	}
+	return spoolFault(os.Rename(file.Name(), f.Path))
+}
 
-// sweep removes, once, what runs of a day ago or earlier left of this dataset. What the latest dead run left is removed when its commit is
+// onDisk is a file whose faults are the disk's, not the network's.
+type onDisk struct{ file *os.File }
+
+func (w onDisk) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	return n, spoolFault(err)
+}
+
+// staleAfter is when a run that left objects behind is surely dead: one whose shards read for days has its rows here meanwhile.
+const staleAfter = spoolDays * 24 * time.Hour
+
+// sweep removes, once, what other runs left of this dataset long ago. What the latest dead run left is removed when its commit is
 // taken up again or given up.
-func (d *dest) sweep(ctx context.Context) error {
+func (d *dest) sweep(ctx context.Context, st *stage) error {
 	d.mu.Lock()
 	swept := d.swept
 	d.swept = true
@@ -193,37 +265,57 @@ func (d *dest) sweep(ctx context.Context) error {
 	if swept {
 		return nil
 	}
-	return d.removeObjects(ctx, d.datasetFolder(), d.now().Add(-staleAfter))
+	before, own := d.now().Add(-staleAfter), d.runFolder(st)
+	return d.removeObjects(ctx, d.datasetFolder(), func(o *storage.Object) bool {
+		stored, err := time.Parse(time.RFC3339, o.Updated)
+		return err == nil && stored.Before(before) && !strings.HasPrefix(o.Name, own)
+	})
 }
 
-// removeObjects removes what is in a folder, where before is set only what was stored before then.
-func (d *dest) removeObjects(ctx context.Context, folder string, before time.Time) error {
+// everything is for [dest.removeObjects].
+func everything(*storage.Object) bool { return true }
+
+// removeObjects removes what is in a folder and is one of those meant.
+func (d *dest) removeObjects(ctx context.Context, folder string, meant func(*storage.Object) bool) error {
+	objects, err := d.objectsIn(ctx, folder)
+	if err != nil {
+		return err
+	}
 	service, err := d.storage(ctx)
 	if err != nil {
 		return err
 	}
 	bucket, _ := d.spec.folder()
-	var names []string
-	err = d.again(ctx, func() error {
-		names = nil
-		return service.Objects.List(bucket).Prefix(folder).Pages(ctx, func(page *storage.Objects) error {
-			for _, o := range page.Items {
-				stored, err := time.Parse(time.RFC3339, o.Updated)
-				if before.IsZero() || err == nil && stored.Before(before) {
-					names = append(names, o.Name)
-				}
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, o := range objects {
+		if !meant(o) {
+			continue
+		}
+		g.Go(func() error {
+			err := d.again(ctx, func() error { return service.Objects.Delete(bucket, o.Name).Context(ctx).Do() })
+			if status(err) == http.StatusNotFound { // another process was faster
+				return nil
 			}
+			return refused(err, "remove gs://"+bucket+"/"+o.Name, bucketHint)
+		})
+	}
+	return g.Wait()
+}
+
+// objectsIn lists a folder.
+func (d *dest) objectsIn(ctx context.Context, folder string) (objects []*storage.Object, err error) {
+	service, err := d.storage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bucket, _ := d.spec.folder()
+	err = d.again(ctx, func() error {
+		objects = nil
+		return service.Objects.List(bucket).Prefix(folder).Pages(ctx, func(page *storage.Objects) error {
+			objects = append(objects, page.Items...)
 			return nil
 		})
 	})
-	if err != nil {
-		return refused(err, "list gs://"+path.Join(bucket, folder), bucketHint)
-	}
-	for _, name := range names {
-		err := d.again(ctx, func() error { return service.Objects.Delete(bucket, name).Context(ctx).Do() })
-		if err != nil && status(err) != http.StatusNotFound { // another process may have been faster
-			return refused(err, "remove gs://"+bucket+"/"+name, bucketHint)
-		}
-	}
-	return nil
+	return objects, refused(err, "list gs://"+path.Join(bucket, folder), bucketHint)
 }

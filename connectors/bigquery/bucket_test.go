@@ -192,7 +192,7 @@ func TestBucketKilled(t *testing.T) {
 	}
 }
 
-// TestBucketSweep removes what runs of this dataset left a day ago and nothing else.
+// TestBucketSweep removes what runs of this dataset left a week ago and nothing else.
 func TestBucketSweep(t *testing.T) {
 	address := servertest.GCS(t)
 	p := newPlace(t, nil)
@@ -202,7 +202,7 @@ func TestBucketSweep(t *testing.T) {
 	put(t, mine)
 	put(t, others)
 	dest, req := p.parts(t, "20261129T010000Z-sweep", "people", 2, 40)
-	bigquery.SetNow(dest, func() time.Time { return time.Now().Add(23 * time.Hour) })
+	bigquery.SetNow(dest, func() time.Time { return time.Now().Add((7*24 - 1) * time.Hour) })
 	if out, err := dest.Commit(t.Context(), req); err != nil || !out[0].Published {
 		t.Fatalf("commit = %+v, %v", out, err)
 	}
@@ -210,7 +210,7 @@ func TestBucketSweep(t *testing.T) {
 		t.Errorf("what may belong to a run that lives was removed: %q", left)
 	}
 	dest, req = p.parts(t, "20261129T020000Z-sweep", "people", 2, 40)
-	bigquery.SetNow(dest, func() time.Time { return time.Now().Add(25 * time.Hour) })
+	bigquery.SetNow(dest, func() time.Time { return time.Now().Add((7*24 + 1) * time.Hour) })
 	if out, err := dest.Commit(t.Context(), req); err != nil || !out[0].Published {
 		t.Fatalf("commit = %+v, %v", out, err)
 	}

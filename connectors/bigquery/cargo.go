@@ -31,13 +31,14 @@ type cargo struct {
 	uris   []string // of the same files in the bucket; none where the only file is uploaded with the job
 }
 
-// pack makes the spooled rows of a table ready to be loaded as plan, which [settle] has seen. Let go of it with [dest.unpack].
+// pack makes the spooled rows of a table ready to be loaded as plan, which [settle] has seen.
 func (d *dest) pack(ctx context.Context, st *stage, plan connector.TablePlan, shards []shard) (*cargo, error) {
 	files := slices.Clone(shards)
 	// the same content has the same name, whatever the order in which receipts came
 	slices.SortFunc(files, func(a, b shard) int { return strings.Compare(a.Path, b.Path) })
 	c := &cargo{format: bq.Parquet, files: files}
-	staged := d.spec.Bucket != "" && size(files) > d.direct
+	there := len(files) > 0 && !byText(plan) && !slices.ContainsFunc(files, func(f shard) bool { return f.Object == "" })
+	staged := d.spec.Bucket != "" && (there || size(files) > d.direct)
 	var err error
 	switch {
 	case byText(plan):

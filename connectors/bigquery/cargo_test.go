@@ -39,7 +39,7 @@ func TestPackedRows(t *testing.T) {
 			}
 			receipts = append(receipts, r)
 		}
-		st, err := parseStage(raw)
+		st, err := d.parseStage(raw)
 		if err != nil {
 			t.Fatal(err)
 		}

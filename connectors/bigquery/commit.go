@@ -1,23 +1,25 @@
 package bigquery
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 
 	bq "cloud.google.com/go/bigquery"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kitamae/kitamae/connector"
-	"github.com/kitamae/kitamae/fault"
 )
 
+// Labels of jobs and tables; of tables only, when their run began, in milliseconds since 1970.
 const (
-	runLabel   = "kitamae_run"
-	tableLabel = "kitamae_table"
+	runLabel     = "kitamae_run"
+	tableLabel   = "kitamae_table"
+	startedLabel = "kitamae_started"
 )
 
 var notLabel = regexp.MustCompile(`[^a-z0-9_-]+`)
@@ -44,7 +46,7 @@ func (d *dest) Commit(ctx context.Context, req connector.CommitRequest) ([]conne
 	outcomes := make([]connector.Outcome, len(req.Tables))
 	req.Tables = slices.Clone(req.Tables)
 	for i := range req.Tables {
-		if outcomes[i].Notes, err = settleTypes(&req.Tables[i]); err != nil {
+		if outcomes[i].Notes, err = d.settleTypes(&req.Tables[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -72,33 +74,69 @@ func (d *dest) Commit(ctx context.Context, req connector.CommitRequest) ([]conne
 	return outcomes, d.record(ctx, req, outcomes)
 }
 
-// publish changes one table, unless this run has done so already. Its notes are for the report.
+// publish changes one table, unless this run has done so already or a later one has. Its notes are for the report.
 func (d *dest) publish(ctx context.Context, run connector.RunRecord, t connector.CommitTable, in *intended) ([]string, error) {
 	if in.err != nil {
 		return nil, in.err
 	}
 	p := &publication{run: run, table: t, job: in.job}
-	err := d.again(ctx, func() (err error) { p.live, err = d.table(ctx, t.Plan.Name); return err })
-	if err != nil {
+	var err error
+	if p.stage, err = d.parseStage(t.Stage); err != nil {
 		return nil, err
 	}
-	if p.live != nil && p.live.Labels[runLabel] == label(run.ID) {
+	err = d.bring(ctx, p, in)
+	if left := d.letGo(ctx, p.stage, err == nil); left != nil {
+		p.notes = append(p.notes, "what waited for the load is still there: "+left.Error())
+	}
+	return p.notes, err
+}
+
+// bring takes a publication to its end, from wherever an earlier commit of the same run left it.
+func (d *dest) bring(ctx context.Context, p *publication, in *intended) (err error) {
+	err = d.again(ctx, func() (err error) { p.live, err = d.table(ctx, p.table.Plan.Name); return err })
+	if err != nil {
+		return err
+	}
+	if p.live != nil && p.live.Labels[runLabel] == label(p.run.ID) {
 		in.made = p.live.CreationTime.UnixMilli()
-		return nil, nil
+		return nil
 	}
 	done := in.done
-	if in.found {
-		if done, err = d.came(ctx, intent{Job: in.job, Run: run.ID, At: run.Started}, false); err != nil {
-			return nil, err
+	switch job := (intent{Job: in.job, Run: p.run.ID, At: p.run.Started}); {
+	case in.found:
+		done, err = d.came(ctx, job, false)
+	case in.job == "" && later(p.live, p.run):
+		job.Job = d.loadID(p, p.table.Plan.Name)
+		came, err := d.came(ctx, job, false)
+		if err != nil || came { // else clocks differ, or its job will be refused
+			return err
 		}
+	}
+	if err != nil {
+		return err
 	}
 	if !done {
 		if err := d.fill(ctx, p); err != nil {
-			return p.notes, err
+			return err
 		}
 	}
-	in.made, err = d.describe(ctx, run, t.Plan)
-	return p.notes, err
+	in.made, err = d.describe(ctx, p)
+	return err
+}
+
+// later says that the table was published by a run that began after this one. A process that was paused in its commit, and taken for dead,
+// finds it so: its own job is there already, from whoever finished the commit, or the job's ID is taken.
+func later(live *bq.TableMetadata, run connector.RunRecord) bool {
+	if live == nil {
+		return false
+	}
+	at, err := strconv.ParseInt(live.Labels[startedLabel], 10, 64)
+	return err == nil && at > run.Started.UnixMilli()
+}
+
+// overtaken says that a later run has published the table since this one looked at it first: it must not be touched any more.
+func (p *publication) overtaken(live *bq.TableMetadata) bool {
+	return later(live, p.run) && (p.live == nil || live.Labels[runLabel] != p.live.Labels[runLabel])
 }
 
 // publication is one table's way from the spool into BigQuery.
@@ -111,23 +149,18 @@ type publication struct {
 	stage  *stage
 	shards []shard
 	parts  map[int64]int64 // rows by partition, nil for a table that has none
-	mu     sync.Mutex      // around packed
-	packed []*cargo
-	whole  *cargo   // all that is staged, once it is packed
-	notes  []string // for the report
+	whole  *cargo          // all that is staged, once it is packed
+	notes  []string        // for the report
 }
 
 // fill brings the staged rows into the table, as its mode says.
 func (d *dest) fill(ctx context.Context, p *publication) (err error) {
 	plan := p.table.Plan
-	if p.stage, err = parseStage(p.table.Stage); err != nil {
-		return err
-	}
 	if p.shards, err = p.stage.shards(p.table.Receipts); err != nil {
 		return err
 	}
-	if _, err := os.Stat(p.stage.Dir); err != nil { // a table without rows has no receipts to be missed
-		return fault.Wrap(fault.Destination, "bigquery.stage_gone", "run again", err)
+	if err := d.present(ctx, p.stage, p.shards); err != nil {
+		return err
 	}
 	if p.parts, err = d.partitions(ctx, p.stage, p.shards); err != nil {
 		return err
@@ -136,23 +169,19 @@ func (d *dest) fill(ctx context.Context, p *publication) (err error) {
 		return err
 	}
 	if plan.Verifying > 0 {
-		err = d.compareCopy(ctx, p)
+		if err := d.compareCopy(ctx, p); err != nil {
+			return err
+		}
 	}
-	switch {
-	case err != nil:
-	case plan.Mode == connector.Append:
-		err = d.append(ctx, p)
-	case plan.Mode == connector.Merge:
-		err = d.merge(ctx, p)
-	case plan.Mode == connector.Overwrite:
-		err = d.overwrite(ctx, p)
-	default:
-		err = d.replace(ctx, p)
+	switch plan.Mode {
+	case connector.Append:
+		return d.append(ctx, p)
+	case connector.Merge:
+		return d.merge(ctx, p)
+	case connector.Overwrite:
+		return d.overwrite(ctx, p)
 	}
-	if left := d.letGo(ctx, p); left != nil {
-		p.notes = append(p.notes, "what waited in the bucket is still there: "+left.Error())
-	}
-	return err
+	return d.replace(ctx, p)
 }
 
 // pick makes files ready to be loaded, by default all that are staged.
@@ -165,25 +194,24 @@ func (d *dest) pick(ctx context.Context, p *publication, files ...shard) (*cargo
 		files = p.shards
 	}
 	c, err := d.pack(ctx, p.stage, p.table.Plan, files)
-	if c != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.packed = append(p.packed, c)
-	}
 	if whole && err == nil {
 		p.whole = c
 	}
 	return c, err
 }
 
-// letGo removes what waited in the bucket for a publication.
-func (d *dest) letGo(ctx context.Context, p *publication) error {
-	for _, c := range p.packed {
-		if len(c.uris) > 0 { // one folder has them all
-			return d.unpack(ctx, p.stage, c)
-		}
+// letGo removes what waited for a table's load, once it is published. Of one that is not, it removes what was uploaded for the load where
+// the spool still has it; a shared stage is in the bucket alone, for whoever takes the commit up. Its error is a line for the report
+// and no more: a later run, or the bucket's lifecycle rule, removes what is left.
+func (d *dest) letGo(ctx context.Context, st *stage, published bool) error {
+	ctx = context.WithoutCancel(ctx)
+	if published {
+		return d.discard(ctx, st)
 	}
-	return nil
+	if _, err := os.Stat(st.marker()); err != nil || st.Shared {
+		return nil
+	}
+	return d.removeObjects(ctx, d.tableFolder(st), everything)
 }
 
 // replace puts the rows in place of the table's by one job.
@@ -220,21 +248,19 @@ func (d *dest) replace(ctx context.Context, p *publication) error {
 			laid(l, plan, live)
 		}
 	})
-	if err != nil || disposition == bq.WriteTruncate {
+	if err != nil || disposition == bq.WriteTruncate || len(diff.gone) == 0 {
+		return err
+	}
+	if live, err = d.table(ctx, plan.Name); err != nil || p.overtaken(live) {
 		return err
 	}
 	return d.drop(ctx, plan.Name, diff.gone)
 }
 
-// load loads a cargo into a table, or into a partition of it, as how says, by a job that has the publication's ID, or else
-// one that hashes what it does.
+// load loads a cargo into a table, or into a partition of it, as how says, by a job that has the publication's ID, or else one that hashes what it does.
 func (d *dest) load(ctx context.Context, p *publication, into string, c *cargo, fields bq.Schema, how func(l *bq.LoadConfig)) error {
-	id := p.job
-	if id == "" {
-		id = jobID(d.spec.Project, d.spec.Dataset, p.run.ID, into, c.digest)
-	}
 	return d.run(ctx, load{
-		table: into, rows: c.rows, id: id,
+		table: into, rows: c.rows, id: cmp.Or(p.job, d.loadID(p, into)),
 		labels: map[string]string{runLabel: label(p.run.ID), tableLabel: label(p.table.Plan.Name)},
 		config: func(l *bq.LoadConfig) {
 			l.CreateDisposition, l.ColumnNameCharacterMap = bq.CreateIfNeeded, bq.V2ColumnNameCharacterMap
@@ -242,4 +268,10 @@ func (d *dest) load(ctx context.Context, p *publication, into string, c *cargo, 
 		},
 		source: d.source(c, fields),
 	})
+}
+
+// loadID is the ID, without the attempt, of the job that loads a publication's rows into a table, or into a partition of it. It follows from the receipts: who has lost
+// the rows can still see to it that the job never comes.
+func (d *dest) loadID(p *publication, into string) string {
+	return jobID(d.spec.Project, d.spec.Dataset, p.run.ID, into, contentOf(p.table))
 }

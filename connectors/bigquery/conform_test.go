@@ -23,8 +23,10 @@ import (
 )
 
 func TestConform(t *testing.T) {
+	address := servertest.GCS(t)
 	conform.Run(t, conform.Suite{Connector: bigquery.Connector, Config: func(t *testing.T) conform.Config {
 		p := newPlace(t, nil)
+		p.throughBucket(t, address)
 		return conform.Config{Spec: &p.spec, Env: p.env, Published: p.published}
 	}})
 }

@@ -2,7 +2,9 @@ package bigquery
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -29,6 +31,7 @@ type dest struct {
 	spec  Spec
 	env   connector.Env
 	spool string // the folder that stages lie in
+	own   string // a folder of the spool for this process alone: it goes with Close
 	pool  *batch.Pool
 	// pause is the wait before try n (from 1) of something that passed or will pass.
 	pause func(n int) time.Duration
@@ -51,9 +54,10 @@ type dest struct {
 }
 
 func newDest(spec Spec, env connector.Env) *dest {
+	spool := filepath.Join(env.Dir, ".kitamae", "spool", spec.Project+"."+spec.Dataset)
 	return &dest{
 		spec: spec, env: env, pool: &batch.Pool{}, pause: backoff, now: time.Now, text: asBigQuery,
-		spool:  filepath.Join(env.Dir, ".kitamae", "spool", spec.Project+"."+spec.Dataset),
+		spool: spool, own: filepath.Join(spool, "process-"+rand.Text()),
 		direct: directBytes, lanes: make(chan struct{}, atOnce),
 	}
 }
@@ -117,7 +121,7 @@ func (d *dest) engine(ctx context.Context) (*duck.DB, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.db == nil {
-		db, err := duck.Open(ctx, duck.Options{MemoryBytes: d.duckBytes(), Threads: 1, TempDir: filepath.Join(d.spool, "engine")})
+		db, err := duck.Open(ctx, duck.Options{MemoryBytes: d.duckBytes(), Threads: 1, TempDir: filepath.Join(d.own, "engine")})
 		if err != nil {
 			return nil, fault.Wrap(fault.Destination, "bigquery.spool", "", err)
 		}
@@ -133,7 +137,7 @@ func (d *dest) duckBytes() int64 {
 	return max(d.env.MemoryBytes, minDuckBytes)
 }
 
-// Close lets go of the client and the engine. What is spooled stays.
+// Close lets go of the client and the engine. What is spooled stays, but for copies of what is in the bucket.
 func (d *dest) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -146,5 +150,6 @@ func (d *dest) Close() error {
 		errs = append(errs, d.db.Close())
 		d.db = nil
 	}
+	errs = append(errs, spoolFault(os.RemoveAll(d.own)))
 	return errors.Join(errs...)
 }

@@ -1,7 +1,6 @@
 package bigquery
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -87,18 +86,14 @@ func (f *fit) check(c connector.ColumnPlan, arr arrow.Array) func(i int) (why st
 }
 
 // settleTypes is [settled] for the receipts of a table that is to be published.
-func settleTypes(t *connector.CommitTable) (notes []string, err error) {
-	st, err := parseStage(t.Stage)
+func (d *dest) settleTypes(t *connector.CommitTable) (notes []string, err error) {
+	st, err := d.parseStage(t.Stage)
 	if err != nil {
 		return nil, err
 	}
-	var shards []shard
-	for _, r := range t.Receipts {
-		var s shard
-		if err := json.Unmarshal(r.Token, &s); err != nil {
-			return nil, fmt.Errorf("receipt of task %d of %s: %w", r.Task, st.Plan.Name, err)
-		}
-		shards = append(shards, s)
+	shards, err := st.shards(t.Receipts)
+	if err != nil {
+		return nil, err
 	}
 	t.Plan, notes = settled(t.Plan, shards)
 	return notes, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 )
@@ -104,6 +105,26 @@ func (d *dest) partitions(ctx context.Context, st *stage, shards []shard) (map[i
 		}
 	}
 	return counts, nil
+}
+
+// touching notes the partitions that rows fall in.
+func touching(plan connector.TablePlan, rows batch.Stream, parts map[int64]bool) batch.Stream {
+	at := column(&plan, plan.Layout.Partition)
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		for rec, err := range rows {
+			if err == nil && at >= 0 {
+				var number func(i int) int64
+				if number, err = numberer(rec.Column(at), plan.Layout.Unit); err == nil {
+					for i := range int(rec.NumRows()) {
+						parts[number(i)] = true
+					}
+				}
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
 }
 
 // tooMany refuses what a load job would fail for, once everything is uploaded.

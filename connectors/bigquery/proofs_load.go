@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	bq "cloud.google.com/go/bigquery"
 	"google.golang.org/api/storage/v1"
@@ -126,5 +125,5 @@ func (d *dest) throughBucket(s *scratch, ctx context.Context) (string, error) {
 	if err == nil {
 		err = s.ask(ctx, "SELECT string_agg(v, '' ORDER BY id) FROM staged", "abc")
 	}
-	return "gs://" + bucket + ": two objects by one job", errors.Join(err, d.removeObjects(context.WithoutCancel(ctx), folder, time.Time{}))
+	return "gs://" + bucket + ": two objects by one job", errors.Join(err, d.removeObjects(context.WithoutCancel(ctx), folder, everything))
 }

@@ -23,11 +23,16 @@ import (
 const childVar = "KITAMAE_BIGQUERY_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVar) == "" {
-		os.Exit(m.Run())
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Run(ctx, os.Args[1:], cli.Stdio())
+	var code int
+	switch os.Getenv(childVar) {
+	case "":
+		code = m.Run()
+	case "large":
+		code = largeRun(ctx)
+	default:
+		code = cli.Run(ctx, os.Args[1:], cli.Stdio())
+	}
 	stop()
 	os.Exit(code)
 }
@@ -61,8 +66,8 @@ func application(t *testing.T, s servertest.Server) string {
 func (p *place) kitamae(t *testing.T, s servertest.Server, db string, args ...string) *exec.Cmd {
 	t.Helper()
 	config := fmt.Sprintf("source: {mysql: {host: %s, port: %d, user: %s, password: \"${PW}\", database: %s}}\n"+
-		"destination: {bigquery: {project: %s, dataset: %s, endpoint: \"%s\"}}\nlimits: {memory: 256MiB}\n",
-		s.Host, s.Port, s.User, db, project, p.spec.Dataset, p.spec.Endpoint)
+		"destination: {bigquery: {project: %s, dataset: %s, endpoint: \"%s\", bucket: \"%s\"}}\nlimits: {memory: 256MiB}\n",
+		s.Host, s.Port, s.User, db, project, p.spec.Dataset, p.spec.Endpoint, p.spec.Bucket)
 	if err := os.WriteFile(filepath.Join(p.env.Dir, "kitamae.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

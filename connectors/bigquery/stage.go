@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,31 +23,40 @@ import (
 	"github.com/kitamae/kitamae/format"
 )
 
-// stage is where one table of one run waits to be loaded: a folder of Parquet files, one per task. It is what
-// connector.Stage carries.
+// stage is where one table of one run waits to be loaded: Parquet files, one per task. It is kept in a connector.Stage as its
+// request. One process's stage is a folder of the spool. A shared stage is a folder of the bucket, and what this machine has
+// of it are copies.
 type stage struct {
-	Run   string              `json:"run"`
-	Epoch int                 `json:"epoch"`
-	Dir   string              `json:"dir"`
-	Plan  connector.TablePlan `json:"plan"`
+	connector.StageRequest
+	Dir string // on this machine
 }
 
 // shard is one task's file: a receipt's token.
 type shard struct {
-	Path  string `json:"path"`
-	Rows  int64  `json:"rows"`
-	Bytes int64  `json:"bytes"`
-	XXH3  string `json:"xxh3"`
+	// Path is the file on this machine. Where there is an Object, it is in the bucket under that name, and the file is a copy
+	// that is fetched when it is read.
+	Path   string `json:"-"`
+	Object string `json:"object,omitempty"`
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`
+	XXH3   string `json:"xxh3"`
 	// Unfit says of columns, by their number, what their planned type can't hold as it is.
 	Unfit map[int]string `json:"unfit,omitempty"`
+	// Parts are the partitions that the rows fall in, where they are to be overwritten.
+	Parts []int64 `json:"parts,omitempty"`
 }
 
-func parseStage(raw connector.Stage) (*stage, error) {
-	s := &stage{}
-	if err := json.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("stage of the bigquery destination: %w", err)
+// parseStage finds a stage on this machine.
+func (d *dest) parseStage(raw connector.Stage) (*stage, error) {
+	req, err := connector.ParseStage(raw)
+	if err != nil {
+		return nil, err
 	}
-	return s, nil
+	root := d.spool
+	if req.Shared {
+		root = d.own
+	}
+	return &stage{StageRequest: req, Dir: filepath.Join(root, safe(req.Run), safe(req.Plan.Name), strconv.Itoa(req.Epoch))}, nil
 }
 
 func (s *stage) file(task int) string {
@@ -55,14 +66,22 @@ func (s *stage) file(task int) string {
 // marker is there once something of the stage may be in the bucket.
 func (s *stage) marker() string { return filepath.Join(s.Dir, "uploaded") }
 
-// spoolDays is after how many days what a dead run left in the spool is removed.
+// spoolDays is after how many days what a dead run left in the spool, or in the bucket, is removed.
 const spoolDays = 7
 
-// Stage makes the table's folder and removes those of other epochs.
+// Stage makes the table's folder and removes those of other epochs. Of a shared stage they stay in the bucket until its end: nobody
+// loads them.
 func (d *dest) Stage(_ context.Context, req connector.StageRequest) (connector.Stage, error) {
-	table := filepath.Join(d.spool, safe(req.Run), safe(req.Plan.Name))
-	st := &stage{Run: req.Run, Epoch: req.Epoch, Dir: filepath.Join(table, strconv.Itoa(req.Epoch)), Plan: req.Plan}
+	raw, err := json.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	st, err := d.parseStage(raw)
+	if err != nil {
+		return nil, err
+	}
 	d.forgetOld()
+	table := filepath.Dir(st.Dir)
 	if old, err := os.ReadDir(table); err == nil {
 		for _, e := range old {
 			if e.Name() != filepath.Base(st.Dir) {
@@ -72,10 +91,7 @@ func (d *dest) Stage(_ context.Context, req connector.StageRequest) (connector.S
 			}
 		}
 	}
-	if err := os.MkdirAll(st.Dir, 0o700); err != nil {
-		return nil, spoolFault(err)
-	}
-	return json.Marshal(st)
+	return raw, spoolFault(os.MkdirAll(st.Dir, 0o700))
 }
 
 // safe is a name as a folder's: a hash keeps different names apart.
@@ -99,14 +115,28 @@ func spoolFault(err error) error {
 	return fault.Wrap(fault.Destination, "bigquery.spool", "make room on the disk beside the config, or let this user write there", err)
 }
 
-// Write spools one task's rows. The same task again replaces its file.
+// enter makes sure that the stage has its folder here. Where others have begun it, this machine may know nothing of it yet.
+func (s *stage) enter() error {
+	if s.Shared {
+		return spoolFault(os.MkdirAll(s.Dir, 0o700))
+	}
+	if _, err := os.Stat(s.Dir); err != nil { // another epoch has begun, or somebody cleaned up
+		return fault.Wrap(fault.Destination, "bigquery.stage_gone", stageHint, fmt.Errorf("stage of table %s: %w", s.Plan.Name, err))
+	}
+	return nil
+}
+
+// Write spools one task's rows. The same task again replaces its file. Of a shared stage they are in the bucket, too, before it returns.
 func (d *dest) Write(ctx context.Context, raw connector.Stage, task int, rows batch.Stream) (connector.Receipt, error) {
-	st, err := parseStage(raw)
+	st, err := d.parseStage(raw)
+	if err == nil {
+		err = st.enter()
+	}
 	if err != nil {
 		return connector.Receipt{}, err
 	}
-	if _, err := os.Stat(st.Dir); err != nil { // another epoch has begun
-		return connector.Receipt{}, spoolFault(fmt.Errorf("stage of table %s: %w", st.Plan.Name, err))
+	if st.Shared {
+		d.forgetOld() // on a machine that never begins a run
 	}
 	db, err := d.engine(ctx)
 	if err != nil {
@@ -116,7 +146,10 @@ func (d *dest) Write(ctx context.Context, raw connector.Stage, task int, rows ba
 	tmp := path + "." + strconv.FormatInt(time.Now().UnixNano(), 16) + ".tmp"
 	defer os.Remove(tmp) // where it was not renamed
 	var broken error
-	fit := newFit(st.Plan)
+	fit, parts := newFit(st.Plan), map[int64]bool{}
+	if st.Plan.Mode == connector.Overwrite {
+		rows = touching(st.Plan, rows, parts)
+	}
 	n, err := db.WriteParquet(ctx, tmp, "zstd", st.Plan.Schema(), fit.watch(watched(ctx, st.Plan, rows, &broken)), d.duckBytes())
 	if broken != nil {
 		return connector.Receipt{}, broken
@@ -128,9 +161,14 @@ func (d *dest) Write(ctx context.Context, raw connector.Stage, task int, rows ba
 	if err != nil {
 		return connector.Receipt{}, spoolFault(err)
 	}
-	s.Rows, s.Unfit = n, fit.found
+	s.Rows, s.Unfit, s.Parts = n, fit.found, slices.Sorted(maps.Keys(parts))
 	if err := os.Rename(tmp, path); err != nil {
 		return connector.Receipt{}, spoolFault(err)
+	}
+	if st.Shared {
+		if s.Object, err = d.keep(ctx, st, s); err != nil {
+			return connector.Receipt{}, err
+		}
 	}
 	token, err := json.Marshal(s)
 	return connector.Receipt{Task: task, Epoch: st.Epoch, Rows: n, Bytes: s.Bytes, Token: token}, err
@@ -149,24 +187,50 @@ func measure(from, path string) (shard, error) {
 	return shard{Path: path, Bytes: n, XXH3: hex.EncodeToString(sum[:])}, err
 }
 
-// shards are the receipts' files, checked to be as they were written.
-func (st *stage) shards(receipts []connector.Receipt) ([]shard, error) {
+// shards are the receipts' files.
+func (s *stage) shards(receipts []connector.Receipt) ([]shard, error) {
 	var all []shard
 	for _, r := range receipts {
-		var s shard
-		if err := json.Unmarshal(r.Token, &s); err != nil {
+		f := shard{Path: s.file(r.Task)}
+		if err := json.Unmarshal(r.Token, &f); err != nil {
 			return nil, fmt.Errorf("receipt of task %d: %w", r.Task, err)
 		}
-		if s.Path != st.file(r.Task) {
-			return nil, fault.New(fault.Internal, "bigquery.receipt", "", "table %s: the receipt of task %d is not of this stage", st.Plan.Name, r.Task)
+		if r.Epoch != s.Epoch || s.Shared != (f.Object != "") {
+			return nil, fault.New(fault.Internal, "bigquery.receipt", "", "table %s: the receipt of task %d is not of this stage", s.Plan.Name, r.Task)
 		}
-		if info, err := os.Stat(s.Path); err != nil || info.Size() != s.Bytes {
-			return nil, fault.New(fault.Destination, "bigquery.stage_gone", "let nothing else clean up in .kitamae/spool, then run again",
-				"table %s: the spooled rows of task %d are gone or were changed", st.Plan.Name, r.Task)
-		}
-		all = append(all, s)
+		all = append(all, f)
 	}
 	return all, nil
+}
+
+const stageHint = "let nothing else clean up where a run's tables wait, .kitamae/spool or kitamae/stage in the bucket, then run again"
+
+// present returns a fault where something of the stage is no longer where it was put.
+func (d *dest) present(ctx context.Context, st *stage, shards []shard) error {
+	size := func(f shard) int64 {
+		info, err := os.Stat(f.Path)
+		if err != nil {
+			return -1
+		}
+		return info.Size()
+	}
+	if st.Shared {
+		objects, err := d.objectsIn(ctx, d.tableFolder(st))
+		if err != nil {
+			return err
+		}
+		sizes := map[string]int64{}
+		for _, o := range objects {
+			sizes[o.Name] = int64(o.Size)
+		}
+		size = func(f shard) int64 { return sizes[f.Object] }
+	}
+	for _, f := range shards {
+		if size(f) != f.Bytes {
+			return fault.New(fault.Destination, "bigquery.stage_gone", stageHint, "table %s: staged rows are gone or were changed", st.Plan.Name)
+		}
+	}
+	return st.enter()
 }
 
 // readBatchBytes is about how large a batch read back grows.
@@ -174,7 +238,7 @@ const readBatchBytes = 4 << 20
 
 // ReadStaged reads the receipts' files, one after the other. No planned type is a list, so the reader picks columns by itself.
 func (d *dest) ReadStaged(ctx context.Context, raw connector.Stage, receipts []connector.Receipt, names []string) batch.Stream {
-	st, err := parseStage(raw)
+	st, err := d.parseStage(raw)
 	if err != nil {
 		return batch.Fail(err)
 	}
@@ -191,13 +255,26 @@ func (d *dest) ReadStaged(ctx context.Context, raw connector.Stage, receipts []c
 		}
 		pick = append(pick, at[0])
 	}
-	return d.readShards(ctx, schema, shards, pick)
+	rows := d.readShards(ctx, schema, shards, pick)
+	if !st.Shared {
+		return rows
+	}
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		rows(yield)
+		for _, f := range shards { // what is verified waits in the bucket, so that this disk need not hold all that a shard reads
+			_ = os.Remove(f.Path) // goes with the others at Close
+		}
+	}
 }
 
-// readShards reads files in schema, or the columns picked from it.
+// readShards reads files in schema, or the columns picked from it. Those that are not on this machine are fetched.
 func (d *dest) readShards(ctx context.Context, schema *arrow.Schema, shards []shard, pick []int) batch.Stream {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		for _, s := range shards {
+			if err := d.fetch(ctx, s); err != nil {
+				yield(nil, err)
+				return
+			}
 			for rec, err := range format.ReadParquet(ctx, s.Path, schema, pick, d.pool, readBatchBytes) {
 				if err == nil {
 					err = ctx.Err()
@@ -214,17 +291,22 @@ func (d *dest) readShards(ctx context.Context, schema *arrow.Schema, shards []sh
 	}
 }
 
-// Abort removes what the stage spooled, here and in the bucket: the latter is asked unless it is known that nothing is there.
+// Abort removes what the stage spooled, here and in the bucket.
 func (d *dest) Abort(ctx context.Context, raw connector.Stage) error {
-	st, err := parseStage(raw)
+	st, err := d.parseStage(raw)
 	if err != nil {
 		return err
 	}
+	return d.discard(ctx, st)
+}
+
+// discard removes all of a stage. The bucket is asked unless it is known that nothing is there.
+func (d *dest) discard(ctx context.Context, st *stage) error {
 	if d.spec.Bucket != "" {
 		_, noDir := os.Stat(st.Dir)
 		_, noMarker := os.Stat(st.marker())
-		if noDir != nil || noMarker == nil {
-			if err := d.removeObjects(ctx, d.tableFolder(st), time.Time{}); err != nil {
+		if st.Shared || noDir != nil || noMarker == nil {
+			if err := d.removeObjects(ctx, d.tableFolder(st), everything); err != nil {
 				return err
 			}
 		}
@@ -232,7 +314,9 @@ func (d *dest) Abort(ctx context.Context, raw connector.Stage) error {
 	if err := os.RemoveAll(st.Dir); err != nil {
 		return spoolFault(err)
 	}
-	_ = os.Remove(filepath.Dir(st.Dir)) // both only where they are empty
-	_ = os.Remove(filepath.Dir(filepath.Dir(st.Dir)))
+	if !st.Shared {
+		_ = os.Remove(filepath.Dir(st.Dir)) // both only where they are empty
+		_ = os.Remove(filepath.Dir(filepath.Dir(st.Dir)))
+	}
 	return nil
 }

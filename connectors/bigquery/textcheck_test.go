@@ -52,7 +52,7 @@ func texts(t *testing.T) (*dest, *stage, []shard) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := parseStage(raw)
+	st, err := d.parseStage(raw)
 	if err != nil {
 		t.Fatal(err)
 	}

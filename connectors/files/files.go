@@ -66,6 +66,14 @@ func place(s Spec) string {
 	return s.Format + " files in " + s.where()
 }
 
+// NotShared says that shards need a bucket: a folder is one machine's.
+func (s Spec) NotShared() string {
+	if !bucket.Is(s.Dir) {
+		return "the folder " + s.Dir + " is one machine's: set destination.files.dir to s3://bucket/folder or gs://bucket/folder"
+	}
+	return ""
+}
+
 // where is the folder for people: an address without its parameters.
 func (s Spec) where() string {
 	if bucket.Is(s.Dir) {

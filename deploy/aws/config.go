@@ -129,15 +129,8 @@ func (s *Stack) elsewhere(j *job.Job) error {
 			s.Buckets = append(s.Buckets, folder)
 		}
 	}
-	if j.Deploy.Engine == "" {
-		return nil
-	}
 	if j.Deploy.Engine == job.EngineBatch {
 		s.Shards = j.Deploy.Shards
-	}
-	if j.Destination.Use == "files" && !bucket.Is(files.Dir) {
-		return fault.New(fault.Config, "deploy.shards_folder", "set destination.files.dir to s3://bucket/folder or gs://bucket/folder",
-			"shards on several machines can't all write into the folder %s", files.Dir)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package eject_test
 
 import (
 	"bytes"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,7 +70,11 @@ func TestManifests(t *testing.T) {
 	if pod.RestartPolicy != corev1.RestartPolicyNever || pod.Containers[0].Args[0] != "shard" {
 		t.Errorf("the pod: %+v", pod)
 	}
-	if env := pod.Containers[0].Env[0]; env.Name != "KITAMAE_RUN_ID" || env.ValueFrom.FieldRef.FieldPath != "metadata.labels['batch.kubernetes.io/job-name']" {
+	c := pod.Containers[0]
+	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(c.Args[2]) && !m.ReadOnly }) {
+		t.Errorf("nothing can be spooled beside %s: %+v", c.Args[2], c.VolumeMounts)
+	}
+	if env := c.Env[0]; env.Name != "KITAMAE_RUN_ID" || env.ValueFrom.FieldRef.FieldPath != "metadata.labels['batch.kubernetes.io/job-name']" {
 		t.Errorf("what all pods of a run share: %+v", env)
 	}
 	if err := yaml.UnmarshalStrict([]byte("spec: {jobTemplate: {spec: {completionmode: Indexed, complet: 3}}}"), &batchv1.CronJob{}); err == nil {
@@ -84,7 +90,6 @@ func TestEngines(t *testing.T) {
 		{"batch in kubernetes", "kubernetes", strings.Replace(sharded, "engine: kubernetes", "engine: aws-batch", 1), "eject.engine"},
 		{"batch in a stack", "cloudformation", strings.Replace(sharded, "engine: kubernetes", "engine: aws-batch", 1), ""},
 		{"no bucket", "kubernetes", strings.Replace(sharded, "state: s3://acme-state/kitamae\n", "", 1), "eject.shards_state"},
-		{"a folder", "kubernetes", strings.Replace(sharded, "s3://acme-lake/app", "out", 1), "deploy.shards_folder"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			files, err := ejectConfig(t, tc.target, tc.config)

@@ -38,6 +38,9 @@ func (f *Front) undecorated(body []byte) []byte {
 	_, known := f.decorations[string(id[1])]
 	f.decorations[string(id[1])] = table + "$" + partition
 	f.mu.Unlock()
+	if !known { // another front may have seen it
+		known = ask(http.MethodGet, fmt.Sprintf("%s/bigquery/v2/projects/%s/jobs/%s", f.target, project, id[1]), nil, nil) == nil
+	}
 	if known { // the emulator will refuse it
 		return plain()
 	}

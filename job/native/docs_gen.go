@@ -11,7 +11,7 @@ func docs() conf.Docs {
 			Doc: "Configures a dataset to publish into.",
 			Fields: map[string]string{
 				"Auth":     "Who asks Google. Left out, it is the application default credentials.",
-				"Bucket":   "A Cloud Storage bucket in the dataset's location, or a folder of one: gs://acme-kitamae/warehouse. Tables of more than 64 MiB, compressed, wait there until one job loads all their files. Left out, each table is merged into one file and uploaded with its job.",
+				"Bucket":   "A Cloud Storage bucket in the dataset's location, or a folder of one: gs://acme-kitamae/warehouse. Tables of more than 64 MiB, compressed, wait there until one job loads all their files, and all tables of a run that `deploy.shards` share. Left out, each table is merged into one file and uploaded with its job.",
 				"Dataset":  "The dataset's name. It must be there: `kitamae init --gcp` prints the command that makes it.",
 				"Endpoint": "The address of an emulator, as in http://127.0.0.1:9050, for BigQuery and Cloud Storage both. It is spoken to without credentials unless auth names some.",
 				"Location": "Where the dataset is, such as asia-northeast1. Left out, the dataset is asked; given, a run stops before its first job when the dataset is elsewhere.",
