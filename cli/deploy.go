@@ -19,6 +19,7 @@ import (
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/job"
 	"github.com/kitamae/kitamae/job/native"
+	"github.com/kitamae/kitamae/schedule"
 )
 
 func (a *app) deployCommand() *cobra.Command {
@@ -109,7 +110,7 @@ func (a *app) stack(ctx context.Context, j *job.Job, c *aws.Cloud, binaries []st
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.Surroundings(ctx, s, place.Host, j.Deploy.VPC); err != nil {
+	if err := c.Surroundings(ctx, s, place, j.Deploy.VPC); err != nil {
 		return nil, nil, err
 	}
 	m, err := makeImage(binaries)
@@ -124,7 +125,11 @@ func (a *app) deployStatusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "How the deployment is: runs, alarms, what was deployed", Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, c, err := a.deployment(cmd.Context())
+			j, c, err := a.deployment(cmd.Context())
+			if err != nil {
+				return err
+			}
+			zone, err := zoneOf(j)
 			if err != nil {
 				return err
 			}
@@ -132,13 +137,29 @@ func (a *app) deployStatusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.printStatus(c, s)
+			a.printStatus(c, s, zone)
+			if next, ok := nextRun(j, zone); ok {
+				fmt.Fprintf(a.Out, "\nnext run: %s\n", next)
+			}
 			return nil
 		},
 	}
 }
 
-func (a *app) printStatus(c *aws.Cloud, s *aws.Status) {
+// moment is how commands about a deployment write a time.
+const moment = "2006-01-02 15:04:05 MST"
+
+// nextRun is when the schedule of the config starts a run next; false where it says no time.
+func nextRun(j *job.Job, zone *time.Location) (string, bool) {
+	s, err := schedule.Parse(j.Schedule, zone)
+	if err != nil {
+		return "", false
+	}
+	next := s.Next(time.Now())
+	return next.In(zone).Format(moment), !next.IsZero()
+}
+
+func (a *app) printStatus(c *aws.Cloud, s *aws.Status, zone *time.Location) {
 	fmt.Fprintf(a.Out, "%s in %s: %s, deployment %s\nimage: %s\n", c.Name, c.Region, strings.ToLower(s.Stack), s.Deployment, s.Image)
 	for _, alarm := range s.Alarms {
 		fmt.Fprintf(a.Out, "alarm %s: %s\n", alarm.Name, alarm.State)
@@ -155,7 +176,7 @@ func (a *app) printStatus(c *aws.Cloud, s *aws.Status) {
 		if !r.Ended.IsZero() {
 			took = r.Ended.Sub(r.Begun).Round(time.Second).String()
 		}
-		rows = append(rows, []string{r.Begun.Format(time.RFC3339), r.Status, took})
+		rows = append(rows, []string{r.Begun.In(zone).Format(moment), r.Status, took})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(a.Out)
@@ -167,7 +188,7 @@ func (a *app) printStatus(c *aws.Cloud, s *aws.Status) {
 		if p.Deployment == s.Deployment {
 			mark = "now"
 		}
-		rows = append(rows, []string{p.At.Format(time.RFC3339), p.Deployment, mark})
+		rows = append(rows, []string{p.At.In(zone).Format(moment), p.Deployment, mark})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(a.Out)

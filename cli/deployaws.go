@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +59,10 @@ func (a *app) deployAWS(cmd *cobra.Command, f deployFlags) error {
 	if err != nil {
 		return err
 	}
+	zone, err := zoneOf(j)
+	if err != nil {
+		return err
+	}
 	s, m, err := a.stack(ctx, j, c, f.binaries)
 	if err != nil {
 		return err
@@ -75,7 +80,13 @@ func (a *app) deployAWS(cmd *cobra.Command, f deployFlags) error {
 		return err
 	}
 	a.printDeployment(c, s, set)
+	if j.Destination.Use == "bigquery" {
+		fmt.Fprintf(a.Out, "role: %s, which Google must trust: kitamae init --gcp --aws-role %s\n", c.Role(), c.Role())
+	}
 	if f.plan {
+		if len(set.Changes) > 0 {
+			a.tell("nothing was changed; `kitamae deploy aws` does it")
+		}
 		return c.Drop(ctx, set)
 	}
 	if len(set.Changes) > 0 {
@@ -97,14 +108,20 @@ func (a *app) deployAWS(cmd *cobra.Command, f deployFlags) error {
 		return err
 	}
 	a.tell("doctor, inside the task")
-	if err := ended(c.Once(ctx, a.Out, "doctor")); err != nil {
+	if err := ended(c.Once(ctx, a.cloudLog(zone), "doctor")); err != nil {
 		return err
 	}
 	if !set.Fresh {
 		return nil
 	}
 	a.tell("the first run")
-	return ended(c.RunNow(ctx, a.Out))
+	if err := ended(c.RunNow(ctx, a.cloudLog(zone))); err != nil {
+		return err
+	}
+	if next, ok := nextRun(j, zone); ok {
+		a.tell("deployed; the next run is at %s. `kitamae deploy status` shows how it is", next)
+	}
+	return nil
 }
 
 func (a *app) printDeployment(c *aws.Cloud, s *aws.Stack, set *aws.ChangeSet) {
@@ -159,7 +176,11 @@ func (a *app) writeFiles(folder string, files map[string][]byte) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fault.Wrap(fault.Config, "eject.write", "look at the folder's permissions", err)
 		}
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+		mode := fs.FileMode(0o644)
+		if strings.HasPrefix(string(text), "#!") {
+			mode = 0o755
+		}
+		if err := os.WriteFile(path, text, mode); err != nil {
 			return fault.Wrap(fault.Config, "eject.write", "look at the folder's permissions", err)
 		}
 		fmt.Fprintf(a.Out, "wrote %s\n", path)

@@ -15,11 +15,15 @@ func (a *app) deployLogsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "logs", Short: "The tasks' log", Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, c, err := a.deployment(cmd.Context())
+			j, c, err := a.deployment(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return c.Logs(cmd.Context(), a.Out, time.Now().Add(-since))
+			zone, err := zoneOf(j)
+			if err != nil {
+				return err
+			}
+			return c.Logs(cmd.Context(), a.cloudLog(zone), time.Now().Add(-since))
 		},
 	}
 	c.Flags().DurationVar(&since, "since", 24*time.Hour, "how far to go back")
@@ -31,11 +35,15 @@ func (a *app) deployRunNowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run-now", Short: "Start a run in the cloud, show its log, end with its exit code", Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, c, err := a.deployment(cmd.Context())
+			j, c, err := a.deployment(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return ended(c.RunNow(cmd.Context(), a.Out, only...))
+			zone, err := zoneOf(j)
+			if err != nil {
+				return err
+			}
+			return ended(c.RunNow(cmd.Context(), a.cloudLog(zone), only...))
 		},
 	}
 	c.Flags().StringArrayVar(&only, "table", nil, "a table to move, or a glob in quotes; may be given again; none for all")

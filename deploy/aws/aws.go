@@ -166,12 +166,20 @@ func (c *Cloud) resource(ctx context.Context, logical string) (string, error) {
 
 // runner is the state machine's ARN.
 func (c *Cloud) runner() string {
-	partition := "aws"
+	return fmt.Sprintf("arn:%s:states:%s:%s:stateMachine:%s", c.partition(), c.Region, c.Account, c.Name)
+}
+
+// Role is the ARN of the role that the task has.
+func (c *Cloud) Role() string {
+	return fmt.Sprintf("arn:%s:iam::%s:role/%s", c.partition(), c.Account, c.Name)
+}
+
+func (c *Cloud) partition() string {
 	switch {
 	case strings.HasPrefix(c.Region, "cn-"):
-		partition = "aws-cn"
+		return "aws-cn"
 	case strings.HasPrefix(c.Region, "us-gov-"):
-		partition = "aws-us-gov"
+		return "aws-us-gov"
 	}
-	return fmt.Sprintf("arn:%s:states:%s:%s:stateMachine:%s", partition, c.Region, c.Account, c.Name)
+	return "aws"
 }

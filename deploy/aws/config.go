@@ -44,6 +44,8 @@ type Place struct {
 	listener
 	User string `json:"user"`
 	Auth string `json:"auth"`
+	// AllowWriter accepts an Aurora writer; nil where the source does not ask.
+	AllowWriter *bool `json:"allow_writer"`
 }
 
 // listener is where an end listens, perhaps behind a tunnel; the zero value for one that says nothing of the kind.

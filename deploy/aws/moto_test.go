@@ -133,8 +133,12 @@ func TestDeploy(t *testing.T) {
 	group := aws.ToString(must(c.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &c.Name, Description: aws.String("database"), VpcId: &id}))(t).GroupId)
 	s := fullStack()
 	s.Name, s.IAMUser, s.Injected = c.Name, "", nil
-	host := aurora(t, c, c.Name, subnets, group)
-	if err := c.Surroundings(ctx, &s, host, ""); err != nil {
+	source := Place{listener: listener{Host: aurora(t, c, c.Name, subnets, group)}, AllowWriter: aws.Bool(false)}
+	if err := c.Surroundings(ctx, &s, source, ""); !fault.HasCode(err, "deploy.writer") {
+		t.Errorf("a cluster with only a writer, which the config does not accept: %v", err)
+	}
+	source.AllowWriter = aws.Bool(true)
+	if err := c.Surroundings(ctx, &s, source, ""); err != nil {
 		t.Fatal(err)
 	}
 	if s.Database == nil || s.Database.SecurityGroup != group || s.Network.VPC != id || s.BucketThere || !strings.Contains(s.Database.Note, "only a writer") {
@@ -193,7 +197,7 @@ func TestDeploy(t *testing.T) {
 	if there := must(c.History(ctx))(t); len(there) != 2 {
 		t.Errorf("destroy left %d deployments in the bucket, want 2", len(there))
 	}
-	if err := c.Surroundings(ctx, &s, host, ""); err != nil || !s.BucketThere {
+	if err := c.Surroundings(ctx, &s, source, ""); err != nil || !s.BucketThere {
 		t.Errorf("a new deployment does not find the bucket: %v, %v", s.BucketThere, err)
 	}
 }

@@ -21,6 +21,7 @@ type Database struct {
 	SecurityGroup string // the first of its own; tasks are let in there
 	ResourceID    string // what rds-db:connect names
 	Note          string // worth saying before the first run
+	OnlyWriter    bool   // the host leads to an Aurora cluster's writer
 }
 
 // Network is where tasks run.
@@ -42,8 +43,10 @@ func (c *Cloud) database(ctx context.Context, host string) (*Database, error) {
 			if sameHost(host, cl.Endpoint) || sameHost(host, cl.ReaderEndpoint) || slices.ContainsFunc(cl.CustomEndpoints, func(e string) bool { return sameHost(host, &e) }) {
 				d := &Database{ResourceID: aws.ToString(cl.DbClusterResourceId), SecurityGroup: firstGroup(cl.VpcSecurityGroups)}
 				if len(cl.DBClusterMembers) < 2 {
+					d.OnlyWriter = true
 					d.Note = "the cluster has only a writer: reads meet the application's own database, at most limits.connections at a time"
 				} else if sameHost(host, cl.Endpoint) {
+					d.OnlyWriter = true
 					d.Note = "this is the writer; the cluster's reader is " + aws.ToString(cl.ReaderEndpoint)
 				}
 				var err error

@@ -17,11 +17,15 @@ import (
 	"github.com/kitamae/kitamae/fault"
 )
 
-// Surroundings finds what a stack for a source at host rests on: the database, the network, the bucket of an earlier deployment.
-func (c *Cloud) Surroundings(ctx context.Context, s *Stack, host, vpc string) error {
+// Surroundings finds what a stack for a source at that place rests on: the database, the network, the bucket of an earlier deployment.
+func (c *Cloud) Surroundings(ctx context.Context, s *Stack, source Place, vpc string) error {
 	var err error
-	if s.Database, err = c.database(ctx, host); err != nil {
+	if s.Database, err = c.database(ctx, source.Host); err != nil {
 		return err
+	}
+	if s.Database != nil && s.Database.OnlyWriter && source.AllowWriter != nil && !*source.AllowWriter { // the run would refuse it too, in the cloud
+		return fault.New(fault.Config, "deploy.writer", "add a reader to the cluster; or accept it: source: {mysql: {allow_writer: true}}",
+			"%s leads to an Aurora writer: %s", source.Host, s.Database.Note)
 	}
 	if vpc == "" && s.Database != nil {
 		vpc = s.Database.VPC

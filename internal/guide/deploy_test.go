@@ -160,17 +160,18 @@ func TestFargate(t *testing.T) {
 		"dataset: app, location: asia-northeast1", fmt.Sprintf("dataset: %s, location: US, endpoint: %q", dataset, servertest.BigQuery(t)),
 	}
 	r.put(t, file, own...)
+	r.well(t, regexp.MustCompile("`(kitamae init --gcp [^`]+)`").FindStringSubmatch(guide.text)[1], "gcloud", "federation: ")
 	deploy := commands(guide.block(t, "sh", 1))
 	if len(deploy) != 2 {
 		t.Fatalf("the guide deploys by %q: teach this test", deploy)
 	}
-	r.well(t, deploy[0], "add", "AWS::ECS::TaskDefinition", "cost of a month")
-	r.well(t, deploy[1], "doctor, inside the task", "the first run", `"msg":"published"`)
+	r.well(t, deploy[0], "add", "AWS::ECS::TaskDefinition", "cost of a month", "role: arn:aws:iam::123456789012:role/"+stack)
+	r.well(t, deploy[1], "doctor, inside the task", "the first run", "published\n")
 	rows("users", 2)
 	rows("orders", 1)
 
 	s.Exec(t, db, "INSERT INTO users VALUES (3, 'x')", "INSERT INTO orders VALUES (2)")
-	r.well(t, "kitamae deploy run-now --table users", `"msg":"published"`)
+	r.well(t, "kitamae deploy run-now --table users", "published\n")
 	rows("users", 3)
 	rows("orders", 1)
 	if code, said := r.do(t, "kitamae deploy run-now --table usres"); code != 2 || !strings.Contains(said, "did you mean users?") || !strings.Contains(said, "deploy.run") {
@@ -183,11 +184,11 @@ func TestFargate(t *testing.T) {
 		case "kitamae deploy aws --print":
 			r.well(t, command, "AWSTemplateFormatVersion", "# TaskRole is what kitamae runs as")
 		case "kitamae deploy status":
-			r.well(t, command, stack+" in ap-northeast-1", "image: "+r.address)
+			r.well(t, command, stack+" in ap-northeast-1", "image: "+r.address, "next run: ", ":00 JST")
 		case "kitamae deploy logs --since 2h":
-			r.well(t, command, `"msg":"published"`, "did you mean users?")
+			r.well(t, command, "published\n", "did you mean users?")
 		case "kitamae deploy run-now":
-			r.well(t, command, `"msg":"published"`)
+			r.well(t, command, "published\n")
 			rows("orders", 2)
 		case "kitamae deploy rollback":
 			r.put(t, file, append(own, "0 5 * * *", "0 6 * * *")...)
