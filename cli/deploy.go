@@ -129,7 +129,7 @@ func (a *app) deployStatusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			zone, err := zoneOf(j)
+			zone, err := deployZone(j)
 			if err != nil {
 				return err
 			}
@@ -148,6 +148,18 @@ func (a *app) deployStatusCommand() *cobra.Command {
 
 // moment is how commands about a deployment write a time.
 const moment = "2006-01-02 15:04:05 MST"
+
+// deployZone is the zone that times of a deployment are shown in: its schedule's, else the business day's.
+func deployZone(j *job.Job) (*time.Location, error) {
+	zone, err := zoneOf(j)
+	if err != nil {
+		return nil, err
+	}
+	if s, err := schedule.Parse(j.Schedule, zone); err == nil { // a config without one has been refused where it matters
+		zone = s.Zone()
+	}
+	return zone, nil
+}
 
 // nextRun is when the schedule of the config starts a run next; false where it says no time.
 func nextRun(j *job.Job, zone *time.Location) (string, bool) {

@@ -59,7 +59,7 @@ func (a *app) deployAWS(cmd *cobra.Command, f deployFlags) error {
 	if err != nil {
 		return err
 	}
-	zone, err := zoneOf(j)
+	zone, err := deployZone(j)
 	if err != nil {
 		return err
 	}

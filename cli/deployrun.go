@@ -19,7 +19,7 @@ func (a *app) deployLogsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			zone, err := zoneOf(j)
+			zone, err := deployZone(j)
 			if err != nil {
 				return err
 			}
@@ -39,7 +39,7 @@ func (a *app) deployRunNowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			zone, err := zoneOf(j)
+			zone, err := deployZone(j)
 			if err != nil {
 				return err
 			}

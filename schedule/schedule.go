@@ -42,6 +42,9 @@ func Parse(text string, fallback *time.Location) (*Schedule, error) {
 	return s, nil
 }
 
+// Zone is the one that the times are in.
+func (s *Schedule) Zone() *time.Location { return s.zone }
+
 // Next is the first moment after t, in UTC; the zero time when there is none within five years.
 //
 // A time of day that the clock skips in spring does not happen that day, as with EventBridge Scheduler; one that it

@@ -43,10 +43,10 @@ func (c *Cloud) database(ctx context.Context, host string) (*Database, error) {
 			if sameHost(host, cl.Endpoint) || sameHost(host, cl.ReaderEndpoint) || slices.ContainsFunc(cl.CustomEndpoints, func(e string) bool { return sameHost(host, &e) }) {
 				d := &Database{ResourceID: aws.ToString(cl.DbClusterResourceId), SecurityGroup: firstGroup(cl.VpcSecurityGroups)}
 				if len(cl.DBClusterMembers) < 2 {
-					d.OnlyWriter = true
+					d.OnlyWriter = strings.HasPrefix(aws.ToString(cl.Engine), "aurora")
 					d.Note = "the cluster has only a writer: reads meet the application's own database, at most limits.connections at a time"
 				} else if sameHost(host, cl.Endpoint) {
-					d.OnlyWriter = true
+					d.OnlyWriter = strings.HasPrefix(aws.ToString(cl.Engine), "aurora")
 					d.Note = "this is the writer; the cluster's reader is " + aws.ToString(cl.ReaderEndpoint)
 				}
 				var err error

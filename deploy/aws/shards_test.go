@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,6 +129,22 @@ func TestFollowShards(t *testing.T) {
 				t.Errorf("told %d times that shard 2 died:\n%s", got, told.String())
 			}
 		})
+	}
+}
+
+// TestUnwatched: who stops looking at a run is told that it goes on.
+func TestUnwatched(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	failure := errors.New("no line")
+	if err := unwatched(ctx, "the run", failure); !errors.Is(err, failure) {
+		t.Errorf("somebody still looks: %v", err)
+	}
+	stop()
+	if err := unwatched(ctx, "the run", ctx.Err()); !fault.HasCode(err, "deploy.unwatched") || fault.ExitCode(err) != 6 {
+		t.Errorf("nobody looks any more: %v", err)
+	}
+	if err := unwatched(ctx, "the run", nil); err != nil {
+		t.Errorf("it was over: %v", err)
 	}
 }
 

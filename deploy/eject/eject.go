@@ -110,7 +110,7 @@ func plain(r Request, s aws.Stack) (map[string][]byte, error) {
 	values := map[string]string{
 		"NAME": s.Name, "IMAGE": img, "ZONE": s.Schedule.Zone, "MEMORY": strconv.Itoa(s.Size.Memory), "FILE": filepath.Base(r.Job.File),
 		"CPU": fmt.Sprintf("%gm", float64(s.Size.CPU)/1.024), "CRON": strings.Join(strings.Fields(r.Job.Schedule)[:5], " "), "FLAGS": "",
-		"COMMAND": "run",
+		"COMMAND": "run", "CPUS": strconv.Itoa(cloudRunCPU(s.Size.Memory)),
 	}
 	part := "kubernetes-one.yml"
 	if r.Job.Deploy.Engine == job.EngineKubernetes {
@@ -151,6 +151,16 @@ func plain(r Request, s aws.Stack) (map[string][]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// cloudRunCPU is the least processors that Cloud Run takes with so many MiB of memory.
+func cloudRunCPU(memory int) int {
+	for _, m := range []struct{ most, cpu int }{{4096, 1}, {8192, 2}, {16384, 4}, {24576, 6}} {
+		if memory <= m.most {
+			return m.cpu
+		}
+	}
+	return 8
 }
 
 // fill replaces @NAME@ by its value.

@@ -62,7 +62,7 @@ func TestFiles(t *testing.T) {
 				t.Fatal("no files")
 			}
 			for name, text := range files {
-				for _, left := range []string{"@NAME@", "@IMAGE@", "@CRON@", "@ENV@", "@FILE@", "@ZONE@", "@CALENDAR@", "@FLAGS@", "@CONFIG@", "@MEMORY@", "@CPU@", "@JOB@", "@COMMAND@", "@SHARDS@"} {
+				for _, left := range []string{"@NAME@", "@IMAGE@", "@CRON@", "@ENV@", "@FILE@", "@ZONE@", "@CALENDAR@", "@FLAGS@", "@CONFIG@", "@MEMORY@", "@CPU@", "@JOB@", "@COMMAND@", "@SHARDS@", "@CPUS@"} {
 					if bytes.Contains(text, []byte(left)) {
 						t.Errorf("%s still has %s", name, left)
 					}
@@ -167,6 +167,16 @@ func TestWorkflows(t *testing.T) {
 		}
 		for _, e := range found {
 			t.Errorf("%s: %s", name, e)
+		}
+	}
+}
+
+// TestCloudRun asks for the processors that Cloud Run wants with the memory.
+func TestCloudRun(t *testing.T) {
+	for limits, want := range map[string]string{"": `{cpu: "1", memory: "1024Mi"}`, "limits: {memory: 4GiB}\n": `{cpu: "2", memory: "8192Mi"}`, "limits: {memory: 12GiB}\n": `{cpu: "8", memory: "30720Mi"}`} {
+		files, err := ejectConfig(t, "cloudrun", config+limits)
+		if err != nil || !bytes.Contains(files["cloudrun.yml"], []byte(want)) {
+			t.Errorf("%q: no %s (%v) in\n%s", limits, want, err, files["cloudrun.yml"])
 		}
 	}
 }
