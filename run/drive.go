@@ -197,7 +197,14 @@ func (s *Session) publish(ctx context.Context, lease *state.Lease, p *Plan, tabl
 	commitCtx := context.WithoutCancel(ctx)
 	within, ended := s.follow(commitCtx, Piece{Kind: PieceCommit, Run: r.ID, Task: -1})
 	var outcomes []connector.Outcome
+	tried := false
 	err := s.persist(ctx, func() (err error) { // which stops asking when it is interrupted
+		if tried { // what took the answer away may have taken long
+			if err := lease.Check(ctx); err != nil {
+				return err
+			}
+		}
+		tried = true
 		outcomes, err = s.dst.Commit(within, req)
 		return err
 	})

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 	"github.com/kitamae/kitamae/internal/servertest"
 	"github.com/kitamae/kitamae/run"
@@ -61,4 +63,45 @@ func TestTakenOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lostCommit is a destination whose first commit does nothing but call while.
+type lostCommit struct {
+	connector.Destination
+	while   func() error
+	commits int
+}
+
+func (l *lostCommit) Commit(ctx context.Context, req connector.CommitRequest) ([]connector.Outcome, error) {
+	if l.commits++; l.commits > 1 {
+		return l.Destination.Commit(ctx, req)
+	}
+	if err := l.while(); err != nil {
+		return nil, err
+	}
+	return nil, fault.New(fault.Destination, "test.passing", "", "the line dropped").Again()
+}
+
+// TestTakenOverBetweenTries: a commit that failed in passing is not tried again by a run that lost its lease meanwhile.
+func TestTakenOverBetweenTries(t *testing.T) {
+	h := newHouse(t)
+	st, err := state.Open(t.Context(), servertest.S3(t)+"/state", "kitamae")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	l := &lostCommit{while: func() error {
+		return stealAt(context.Background(), st, "run.lease", `{"holder":"a thief","id":"thief","ttl":30000000000}`)
+	}}
+	h.wrapDestination(func(dst connector.Destination) connector.Destination {
+		l.Destination = dst
+		return l
+	})
+	req := h.request(t, "")
+	req.State = st
+	req.Pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	if r, err := run.Drive(t.Context(), req); !fault.HasCode(err, "run.lease_lost") || l.commits != 1 {
+		t.Errorf("%d commits, %+v, %v; want one, and run.lease_lost", l.commits, r, err)
+	}
+	h.nothingVisible(t)
 }

@@ -60,7 +60,7 @@ func (d *dest) Commit(ctx context.Context, req connector.CommitRequest) ([]conne
 		var published []*publishing
 		for i, t := range req.Tables {
 			p, err := d.publishOne(ctx, c, t)
-			if fault.HasCode(err, "postgres.dependents") && fault.From(err).Kind == fault.Destination {
+			if held(err) {
 				outcomes[i].Why = err.Error()
 				continue
 			}
@@ -88,6 +88,11 @@ func (d *dest) Commit(ctx context.Context, req connector.CommitRequest) ([]conne
 		return nil, err
 	}
 	return outcomes, d.cleanUp(ctx, req)
+}
+
+// held says whether a table's fault leaves that table as it was, and lets the others be published.
+func held(err error) bool {
+	return fault.HasCode(err, "postgres.cursor_moved") || fault.HasCode(err, "postgres.dependents") && fault.From(err).Kind == fault.Destination
 }
 
 // lessThanAll lowers the evidence's guarantee: beside a table that stays as it was, the others are no state of the whole database.
@@ -156,6 +161,9 @@ func (d *dest) fill(ctx context.Context, c *conn, p *publishing) error {
 	if err != nil {
 		return err
 	}
+	if err := follows(p, old); err != nil {
+		return err
+	}
 	into := d.table(plan.Name)
 	switch {
 	case old == nil:
@@ -174,6 +182,20 @@ func (d *dest) fill(ctx context.Context, c *conn, p *publishing) error {
 		return err
 	}
 	return d.exec(ctx, c, "commenting "+plan.Name, comments(into, plan))
+}
+
+// follows refuses rows beyond a cursor that the table has left since they were planned: another run, of a machine that does not see this one's state,
+// has brought some of them.
+func follows(p *publishing, old *there) error {
+	stands := ""
+	if old != nil {
+		stands = old.reached
+	}
+	if !p.adds() || p.table.Reached == "" || stands == p.table.Plan.Reached {
+		return nil
+	}
+	return fault.New(fault.Destination, "postgres.cursor_moved", "run again: it goes on from where the table stands now", "table %s: these rows follow %q, and the table stands at %q: another run has added to it",
+		p.table.Plan.Name, p.table.Plan.Reached, stands)
 }
 
 func columnsDDL(plan connector.TablePlan) string {
@@ -263,7 +285,12 @@ func (d *dest) cleanUp(ctx context.Context, req connector.CommitRequest) error {
 	})
 }
 
-// Recover looks for the run's line, then for its stages.
+// overtakenRunSQL asks whether a run has published a table since a stage for it was made, by the server's clock.
+const overtakenRunSQL = `SELECT EXISTS (SELECT FROM %[1]s s, %[2]s t JOIN %[3]s r ON r.id = t.run AND r."schema" = t."schema"
+WHERE s.id = %[4]s AND t."schema" = %[5]s AND t."table" = %[6]s AND t.state = 'published' AND r.published > s.made)`
+
+// Recover looks for the run's line, then for its stages. What another run has overtaken is read again: a run that died on one machine must not come back
+// over what another machine's has published meanwhile.
 func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connector.Recovery, error) {
 	found := connector.CommitAgain
 	err := d.with(ctx, func(c *conn) error {
@@ -279,6 +306,16 @@ func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connec
 			stage, err := connector.ParseStage(t.Stage)
 			if err != nil {
 				return err
+			}
+			overtaken := false
+			err = c.value(ctx, "looking for later runs", fmt.Sprintf(overtakenRunSQL, metaTable("stages"), metaTable("tables"), metaTable("runs"),
+				literal(d.id(stage)), literal(d.schema), literal(t.Plan.Name)), &overtaken)
+			if err != nil {
+				return err
+			}
+			if overtaken {
+				found = connector.ReadAgain
+				return nil
 			}
 			for _, r := range t.Receipts {
 				table, there, rows := d.taskTable(stage, r.Task), false, int64(0)
