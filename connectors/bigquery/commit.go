@@ -3,7 +3,6 @@ package bigquery
 import (
 	"cmp"
 	"context"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -208,10 +207,10 @@ func (d *dest) letGo(ctx context.Context, st *stage, published bool) error {
 	if published {
 		return d.discard(ctx, st)
 	}
-	if _, err := os.Stat(st.marker()); err != nil || st.Shared {
-		return nil
+	if st.marked() && !st.Shared {
+		return d.removeObjects(ctx, d.tableFolder(st), everything)
 	}
-	return d.removeObjects(ctx, d.tableFolder(st), everything)
+	return nil
 }
 
 // replace puts the rows in place of the table's by one job.

@@ -66,6 +66,11 @@ func (s *stage) file(task int) string {
 // marker is there once something of the stage may be in the bucket.
 func (s *stage) marker() string { return filepath.Join(s.Dir, "uploaded") }
 
+func (s *stage) marked() bool {
+	_, err := os.Stat(s.marker())
+	return err == nil
+}
+
 // spoolDays is after how many days what a dead run left in the spool, or in the bucket, is removed.
 const spoolDays = 7
 
@@ -304,8 +309,7 @@ func (d *dest) Abort(ctx context.Context, raw connector.Stage) error {
 func (d *dest) discard(ctx context.Context, st *stage) error {
 	if d.spec.Bucket != "" {
 		_, noDir := os.Stat(st.Dir)
-		_, noMarker := os.Stat(st.marker())
-		if st.Shared || noDir != nil || noMarker == nil {
+		if st.Shared || noDir != nil || st.marked() {
 			if err := d.removeObjects(ctx, d.tableFolder(st), everything); err != nil {
 				return err
 			}
