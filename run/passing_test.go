@@ -32,6 +32,9 @@ func (h *house) wrapDestination(wrap func(connector.Destination) connector.Desti
 	h.registry["duckdb"] = duckdb
 }
 
+// fewRows leaves so little of the table "big" that it takes no time: in 1,000 rows.
+const fewRows = "delete from big where id > 7000"
+
 // flakyReader is a destination whose answers break off after a batch when staged rows are read back: as often as times says, for each task.
 type flakyReader struct {
 	connector.Destination
@@ -88,7 +91,6 @@ func TestReadBackAgain(t *testing.T) {
 		err   error
 		code  string
 	}{
-		{"once", 1, passing, ""},
 		{"three times", 3, passing, ""},
 		{"each time", 1 << 30, passing, "test.passing"},
 		{"a fault that stays", 1, lasting, "test.lasting"},
@@ -96,6 +98,9 @@ func TestReadBackAgain(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
+			if tc.code != "" { // partitions make no difference
+				h.source(t, fewRows)
+			}
 			f := &flakyReader{times: tc.times, err: tc.err, broken: map[string]int{}, writes: map[string]int{}}
 			h.wrapDestination(func(dst connector.Destination) connector.Destination {
 				f.Destination = dst

@@ -40,6 +40,7 @@ func (s stubborn) Recover(ctx context.Context, req connector.CommitRequest) (con
 // reads its tables again. One that may be done a little later is not.
 func TestCommitFailsForGood(t *testing.T) {
 	h := newHouse(t)
+	h.source(t, fewRows)
 	var failing string
 	err := error(fault.New(fault.Destination, "test.value", "", "a value does not fit"))
 	h.wrapDestination(func(dst connector.Destination) connector.Destination { return stubborn{dst, err, &failing} })
@@ -78,8 +79,8 @@ func TestCommitFailsForGood(t *testing.T) {
 	if r.Status != run.StatusPublished || !strings.Contains(r.Recovered, failing) || !strings.Contains(r.Recovered, "can't be published (a value does not fit)") {
 		t.Errorf("%s; recovered: %s", r.Status, r.Recovered)
 	}
-	if n := h.ask(t, "select count(*) from big"); n != bigRows {
-		t.Errorf("big holds %d rows, want %d", n, bigRows)
+	if n := h.ask(t, "select count(*) from big"); n != 1000 {
+		t.Errorf("big holds %d rows, want 1000", n)
 	}
 	if r, got = drive(); got != nil || r.Recovered != "" {
 		t.Errorf("the run after: %v; recovered: %s", got, r.Recovered)
