@@ -27,3 +27,21 @@ func TestRequiredColumns(t *testing.T) {
 		}
 	}
 }
+
+// TestPutBack: the schema that a table is written anew with has what people gave its columns: policy tags, and descriptions where the source has none.
+func TestPutBack(t *testing.T) {
+	tags := &bq.PolicyTagList{Names: []string{"projects/acme/locations/us/taxonomies/1/policyTags/2"}}
+	plan := connector.TablePlan{Columns: []connector.ColumnPlan{{Name: "born", Native: "DATE"}, {Name: "name", Native: "STRING", Comment: "the source's"}}}
+	live := bq.Schema{
+		{Name: "Born", Type: bq.StringFieldType, Description: "by hand", PolicyTags: tags},
+		{Name: "name", Type: bq.StringFieldType, Description: "by hand", PolicyTags: tags},
+	}
+	if diff := compare(plan, live); len(diff.rewrite) != 1 {
+		t.Fatalf("%+v", diff)
+	}
+	for i, want := range []string{"by hand", "the source's"} {
+		if f := fieldsOf(plan, live)[i]; f.PolicyTags != tags || f.Description != want || f.Name != live[i].Name {
+			t.Errorf("%s, described %q, with tags %v; want %s, %q, %v", f.Name, f.Description, f.PolicyTags, live[i].Name, want, tags)
+		}
+	}
+}
