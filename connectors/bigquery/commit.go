@@ -78,7 +78,7 @@ func (d *dest) publish(ctx context.Context, run connector.RunRecord, t connector
 	if in.err != nil {
 		return nil, in.err
 	}
-	p := &publication{run: run, table: t, job: in.job}
+	p := &publication{run: run, table: t, job: in.job, found: in.found}
 	var err error
 	if p.stage, err = d.parseStage(t.Stage); err != nil {
 		return nil, err
@@ -145,6 +145,7 @@ type publication struct {
 	live  *bq.TableMetadata // as it is before, nil for none
 	// job is the ID, without the attempt, that the one job which changes the table has to have; "" where it may be any.
 	job    string
+	found  bool // an earlier commit of the same run may have begun
 	stage  *stage
 	shards []shard
 	parts  map[int64]int64 // rows by partition, nil for a table that has none
@@ -258,8 +259,13 @@ func (d *dest) replace(ctx context.Context, p *publication) error {
 
 // load loads a cargo into a table, or into a partition of it, as how says, by a job that has the publication's ID, or else one that hashes what it does.
 func (d *dest) load(ctx context.Context, p *publication, into string, c *cargo, fields bq.Schema, how func(l *bq.LoadConfig)) error {
+	return d.loadAs(ctx, p, cmp.Or(p.job, d.loadID(p, into)), into, c, fields, how)
+}
+
+// loadAs loads by a job of that ID.
+func (d *dest) loadAs(ctx context.Context, p *publication, id, into string, c *cargo, fields bq.Schema, how func(l *bq.LoadConfig)) error {
 	return d.run(ctx, load{
-		table: into, rows: c.rows, id: cmp.Or(p.job, d.loadID(p, into)),
+		table: into, rows: c.rows, id: id,
 		labels: map[string]string{runLabel: label(p.run.ID), tableLabel: label(p.table.Plan.Name)},
 		config: func(l *bq.LoadConfig) {
 			l.CreateDisposition, l.ColumnNameCharacterMap = bq.CreateIfNeeded, bq.V2ColumnNameCharacterMap

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bq "cloud.google.com/go/bigquery"
+	"cloud.google.com/go/compute/metadata"
 	"github.com/apache/arrow-go/v18/arrow"
 	"google.golang.org/api/option"
 	"google.golang.org/api/storage/v1"
@@ -41,6 +42,10 @@ type dest struct {
 	// direct is up to how many bytes of a table are uploaded with its load job where there is a bucket.
 	direct int64
 	lanes  chan struct{} // bounds how many uploads into the bucket go on at once
+	// travel is up to how many bytes of partitions are read back in place of a MERGE.
+	travel int64
+	// onGoogle says whether this process runs inside Google's network, which bytes leave for nothing.
+	onGoogle func(ctx context.Context) bool
 
 	mu         sync.Mutex
 	client     *bq.Client
@@ -59,6 +64,7 @@ func newDest(spec Spec, env connector.Env) *dest {
 		spec: spec, env: env, pool: &batch.Pool{}, pause: backoff, now: time.Now, text: asBigQuery,
 		spool: spool, own: filepath.Join(spool, "process-"+rand.Text()),
 		direct: directBytes, lanes: make(chan struct{}, atOnce),
+		travel: mostTravelling, onGoogle: metadata.OnGCEWithContext,
 	}
 }
 

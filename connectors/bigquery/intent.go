@@ -154,8 +154,20 @@ const codeIntentOld = "bigquery.intent_old"
 
 // came says whether an intent's job succeeded; one that is under way is waited for. With void, one that is not there never will be.
 func (d *dest) came(ctx context.Context, in intent, void bool) (bool, error) {
+	came, err := d.cameAs(ctx, in.Job, in, false)
+	if !void || came || err != nil {
+		return came, err
+	}
+	if err := d.fence(ctx, in); err != nil {
+		return false, err
+	}
+	return d.cameAs(ctx, in.Job, in, true)
+}
+
+// cameAs is came for one of the intent's jobs.
+func (d *dest) cameAs(ctx context.Context, job string, in intent, void bool) (bool, error) {
 	for attempt := 1; attempt <= mostAttempts; {
-		id := attemptID(in.Job, attempt)
+		id := attemptID(job, attempt)
 		var job *bq.Job
 		err := d.again(ctx, func() (err error) { job, err = d.client.JobFromIDLocation(ctx, id, d.client.Location); return err })
 		if status(err) == http.StatusNotFound {

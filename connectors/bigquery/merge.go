@@ -27,15 +27,12 @@ func (d *dest) merge(ctx context.Context, p *publication) error {
 	if err != nil {
 		return err
 	}
-	files := p.shards
 	if keys.distinct < keys.rows {
-		one, err := d.latest(ctx, p, keys)
-		if err != nil {
+		if err := d.latest(ctx, p, keys); err != nil {
 			return err
 		}
-		files = []shard{one}
 	}
-	c, err := d.pick(ctx, p, files...)
+	c, err := d.pick(ctx, p, p.shards...)
 	if err != nil {
 		return err
 	}
@@ -47,7 +44,19 @@ func (d *dest) merge(ctx context.Context, p *publication) error {
 		return err
 	}
 	if d.untouched(ctx, p) {
+		if err := d.alone(ctx, p); err != nil {
+			return err
+		}
 		return d.load(ctx, p, plan.Name, c, fieldsOf(plan, live), func(l *bq.LoadConfig) { l.WriteDisposition = bq.WriteAppend })
+	}
+	rw, why := d.rewritable(ctx, p, live)
+	least := cost(d.client.Location, leastMerge).Price
+	if rw != nil && rw.price <= least {
+		done, err := d.rewrite(ctx, p, rw, live)
+		if done || err != nil {
+			return err
+		}
+		rw, why = nil, "see above"
 	}
 	delta, err := d.deliver(ctx, p, c, live)
 	if err != nil {
@@ -55,16 +64,46 @@ func (d *dest) merge(ctx context.Context, p *publication) error {
 	}
 	q := d.client.Query(d.mergeSQL(p, delta, keys, live))
 	q.Labels, q.Location = map[string]string{runLabel: label(p.run.ID), tableLabel: label(plan.Name)}, d.client.Location
-	if err := d.affordable(ctx, plan, q); err != nil {
+	read, tooDear := d.affordable(ctx, plan, q)
+	price := cost(d.client.Location, max(read, leastMerge)).Price
+	switch {
+	case rw != nil && rw.price < cost(d.client.Location, min(read, q.MaxBytesBilled)).Price:
+		done, err := d.rewrite(ctx, p, rw, live)
+		if err != nil {
+			return err
+		}
+		if done {
+			d.forgo(ctx, p, delta)
+			return nil
+		}
+		why = "see above"
+	case rw != nil:
+		why = fmt.Sprintf("reading %d rows back would cost %s", rw.rows, rw.price)
+	}
+	if tooDear != nil {
+		return tooDear
+	}
+	if err := d.alone(ctx, p); err != nil {
 		return err
 	}
-	id, st, err := d.jobs(ctx, "merge into table "+plan.Name, plan.Name, p.job, func(id string) (*bq.Job, error) {
+	if err := d.runMerge(ctx, p, q, keys.distinct); err != nil {
+		return err
+	}
+	p.notes = append(p.notes, fmt.Sprintf("merged by a MERGE that was billed %s at most for %s: %s", price, humanize.IBytes(uint64(max(read, leastMerge))), why))
+	d.forgo(ctx, p, delta)
+	return nil
+}
+
+// runMerge runs the MERGE of so many rows.
+func (d *dest) runMerge(ctx context.Context, p *publication, q *bq.Query, rows int64) error {
+	name := p.table.Plan.Name
+	id, st, err := d.jobs(ctx, "merge into table "+name, name, p.job, func(id string) (*bq.Job, error) {
 		q.JobID = id
 		job, err := q.Run(ctx)
 		if status(err) != 409 {
 			return job, err
 		}
-		return d.attachAs(ctx, id, "the MERGE into table "+plan.Name, func(config bq.JobConfig) bool {
+		return d.attachAs(ctx, id, "the MERGE into table "+name, func(config bq.JobConfig) bool {
 			c, ok := config.(*bq.QueryConfig)
 			return ok && c.Labels[runLabel] == q.Labels[runLabel] && c.Labels[tableLabel] == q.Labels[tableLabel]
 		})
@@ -72,14 +111,18 @@ func (d *dest) merge(ctx context.Context, p *publication) error {
 	if err != nil {
 		return err
 	}
-	if stats, ok := st.Statistics.Details.(*bq.QueryStatistics); ok && stats.NumDMLAffectedRows != keys.distinct {
+	if stats, ok := st.Statistics.Details.(*bq.QueryStatistics); ok && stats.NumDMLAffectedRows != rows {
 		return fault.New(fault.Verification, "bigquery.rows", "restore the table from its time travel, then run again",
-			"table %s: job %s merged %d rows of %d", plan.Name, id, stats.NumDMLAffectedRows, keys.distinct)
+			"table %s: job %s merged %d rows of %d", name, id, stats.NumDMLAffectedRows, rows)
 	}
+	return nil
+}
+
+// forgo removes the table that rows came in.
+func (d *dest) forgo(ctx context.Context, p *publication, delta string) {
 	if err := d.ds.Table(delta).Delete(ctx); err != nil && status(err) != 404 {
 		p.notes = append(p.notes, fmt.Sprintf("table %s is left for BigQuery to remove within a day: %v", delta, err))
 	}
-	return nil
 }
 
 // deliver loads the rows into a table of their own that goes away by itself, and returns its name.
@@ -153,25 +196,27 @@ func isKey(plan connector.TablePlan, name string) bool {
 	return false
 }
 
-// affordable asks by a dry run, which is free, what the MERGE would be billed, and makes BigQuery itself refuse more than the plan said.
-func (d *dest) affordable(ctx context.Context, plan connector.TablePlan, q *bq.Query) error {
+// affordable asks by a dry run, which is free, how many bytes the MERGE would be billed for, and makes BigQuery itself refuse more than
+// the plan said. It returns them also where they are too many.
+func (d *dest) affordable(ctx context.Context, plan connector.TablePlan, q *bq.Query) (int64, error) {
 	if plan.Cost == nil {
-		return fault.New(fault.Internal, "bigquery.merge_plan", "", "table %s: the plan of a merge says nothing of its cost", plan.Name)
+		return 0, fault.New(fault.Internal, "bigquery.merge_plan", "", "table %s: the plan of a merge says nothing of its cost", plan.Name)
 	}
 	dry := *q
 	dry.DryRun = true
 	var job *bq.Job
 	if err := d.again(ctx, func() (err error) { job, err = dry.Run(ctx); return err }); err != nil {
-		return classify(err, "dry run of the MERGE into table "+plan.Name)
+		return 0, classify(err, "dry run of the MERGE into table "+plan.Name)
 	}
 	q.MaxBytesBilled = max(plan.Cost.Bytes-plan.Verifying, leastMerge) // the rest is for verify: full
-	if bytes := job.LastStatus().Statistics.TotalBytesProcessed; bytes > q.MaxBytesBilled {
+	bytes := job.LastStatus().Statistics.TotalBytesProcessed
+	if bytes > q.MaxBytesBilled {
 		c := cost(d.client.Location, bytes)
-		return fault.New(fault.Config, "bigquery.merge_cost", "publish it with mode: replace for one run, which is free, or run more often",
+		return bytes, fault.New(fault.Config, "bigquery.merge_cost", "publish it with mode: replace for one run, which is free, or run more often",
 			"table %s: so many rows are new that the MERGE would be billed %s for %s, and the plan said %s for %s at most", plan.Name,
 			c.Price, humanize.IBytes(uint64(bytes)), plan.Cost.Price, humanize.IBytes(uint64(q.MaxBytesBilled)))
 	}
-	return nil
+	return bytes, nil
 }
 
 // leastMerge is what a MERGE is billed for at least: the least for each of its two tables.
@@ -244,5 +289,5 @@ func (d *dest) untouched(ctx context.Context, p *publication) bool {
 			return false
 		}
 	}
-	return true
+	return d.hidden(ctx, p.live, plan.Name) == ""
 }

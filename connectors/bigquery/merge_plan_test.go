@@ -111,7 +111,7 @@ func TestMergeWithinItsPlan(t *testing.T) {
 			plan := mergePlan("id")
 			plan.Cost = &connector.Cost{Bytes: 4 << 30}
 			q := d.client.Query("MERGE")
-			err := d.affordable(t.Context(), plan, q)
+			_, err := d.affordable(t.Context(), plan, q)
 			if (err != nil) != (tc.code != "") || tc.code != "" && !fault.HasCode(err, tc.code) {
 				t.Errorf("%v, want code %q", err, tc.code)
 			}

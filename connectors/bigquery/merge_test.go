@@ -104,7 +104,7 @@ func TestMergeTakesTheLatest(t *testing.T) {
 	p.wantVisits(t, "1:7 2:3 3:1")
 }
 
-// TestMergeForFree loads rows without a MERGE where the partition is part of the key and the partitions touched are empty.
+// TestMergeForFree loads rows without a MERGE where the partition is part of the key and the partitions touched are empty, or small.
 func TestMergeForFree(t *testing.T) {
 	p := newPlace(t, nil)
 	key := []string{"id", "at"}
@@ -115,7 +115,7 @@ func TestMergeForFree(t *testing.T) {
 		t.Fatalf("%+v after %d queries", out, p.front.Count("query", ""))
 	}
 	p.wantVisits(t, "1:5 1:6 2:5 2:6")
-	if out := p.merged(t, "3", "", key, visit{1, 12, 7}, visit{3, 14, 7}); !out.Published || p.front.Count("query", "") != 2 { // the dry run and the MERGE
+	if out := p.merged(t, "3", "", key, visit{1, 12, 7}, visit{3, 14, 7}); !out.Published || p.front.Count("query", "") > 0 {
 		t.Fatalf("%+v after %d queries", out, p.front.Count("query", ""))
 	}
 	p.wantVisits(t, "1:5 1:7 2:5 2:6 3:7")

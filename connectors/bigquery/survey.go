@@ -145,32 +145,33 @@ func (s *keySurvey) add(p *publication, rec arrow.RecordBatch) error {
 	return nil
 }
 
-// latest keeps, of rows with the same key, the one whose cursor is the greatest.
-func (d *dest) latest(ctx context.Context, p *publication, keys *keySurvey) (shard, error) {
+// latest keeps, of the publication's rows with the same key, the one whose cursor is the greatest.
+func (d *dest) latest(ctx context.Context, p *publication, keys *keySurvey) error {
 	plan := p.stage.Plan
 	by := column(&plan, plan.Cursor)
 	if plan.Cursor == "" || by < 0 {
-		return shard{}, fault.New(fault.Config, "bigquery.merge_twins", "name the columns that identify a row as key, or a cursor that says which row is the latest",
+		return fault.New(fault.Config, "bigquery.merge_twins", "name the columns that identify a row as key, or a cursor that says which row is the latest",
 			"table %s: %d of %d rows have a key that another one has, too", plan.Name, keys.rows-keys.distinct, keys.rows)
 	}
 	db, err := d.engine(ctx)
 	if err != nil {
-		return shard{}, err
-	}
-	var key []string
-	for _, name := range plan.Key {
-		key = append(key, duck.Ident(plan.Columns[column(&plan, name)].Name))
+		return err
 	}
 	path := filepath.Join(p.stage.Dir, "latest.parquet")
 	_, err = db.Load(ctx, plan.Schema(), d.readShards(ctx, plan.Schema(), p.shards, nil), func(view string) string {
 		return fmt.Sprintf("COPY (SELECT * FROM %s QUALIFY row_number() OVER (PARTITION BY %s ORDER BY %s DESC NULLS LAST) = 1) TO %s (FORMAT parquet, COMPRESSION zstd)",
-			view, strings.Join(key, ", "), duck.Ident(plan.Columns[by].Name), duck.Literal(path))
+			view, keyList(plan), duck.Ident(plan.Columns[by].Name), duck.Literal(path))
 	})
 	if err != nil {
-		return shard{}, spoolFault(err)
+		return spoolFault(err)
 	}
 	file, err := measure(path, path)
+	if err != nil {
+		return spoolFault(err)
+	}
 	file.Rows = keys.distinct
+	p.shards = []shard{file}
 	p.notes = append(p.notes, fmt.Sprintf("of %d rows with the same key the one with the greatest %s was taken", keys.rows-keys.distinct, plan.Cursor))
-	return file, spoolFault(err)
+	p.parts, err = d.partitions(ctx, p.stage, p.shards)
+	return err
 }

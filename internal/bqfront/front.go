@@ -27,6 +27,8 @@ type Front struct {
 	objects  *objectStore // nil for a place without a bucket
 	// Changes does harm to NDJSON on its way, nil for none.
 	Changes func(data []byte) []byte
+	// RowBytes is how large rows of partitions are said to be, MergeBytes what a MERGE would read.
+	RowBytes, MergeBytes int64
 
 	altering sync.Mutex // one change of a table's metadata at a time
 
@@ -39,7 +41,7 @@ type Front struct {
 
 // Call is one request. What stands for which request it is, N is how many of its kind there were, this one included.
 type Call struct {
-	What  string // insert, chunk, query, status, object, objectchunk, remove, or "" for the rest
+	What  string // insert, chunk, query, status, partition, object, objectchunk, remove, or "" for the rest
 	Table string // of an insert or a chunk
 	Final bool   // an upload's last chunk
 	N     int
@@ -147,6 +149,8 @@ func (f *Front) kind(r *http.Request, body []byte) (c Call) {
 		table(body)
 	case post && (jobPath.MatchString(r.URL.Path) || strings.HasSuffix(r.URL.Path, "/queries")):
 		c.What, c.Body = "query", string(body)
+	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/data") && partitionRead.MatchString(r.URL.Path):
+		c.What = "partition"
 	case r.Method == http.MethodGet && statusOf.MatchString(r.URL.Path):
 		c.What = "status"
 	case (post || r.Method == http.MethodPatch) && tablePath.MatchString(r.URL.Path): // a table is made or altered

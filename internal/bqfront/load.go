@@ -24,7 +24,7 @@ type session struct {
 
 // serve hands a request on, changed where the emulator would answer otherwise than Google.
 func (f *Front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
-	if f.emptyPartition(w, r) {
+	if f.partition(w, r) || f.dryMerge(w, body) {
 		return
 	}
 	body = f.undecorated(body)
@@ -55,6 +55,16 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	default:
 		f.emulator.ServeHTTP(w, with(r, taught(body)))
 	}
+}
+
+// dryMerge says what a MERGE would read, which the emulator does not know.
+func (f *Front) dryMerge(w http.ResponseWriter, body []byte) bool {
+	if f.MergeBytes == 0 || !bytes.Contains(body, []byte(`"dryRun":true`)) {
+		return false
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"jobReference":{"projectId":"kitamae-test","jobId":"dry","location":"US"},"status":{"state":"DONE"},"configuration":{"dryRun":true,"query":{}},"statistics":{"totalBytesProcessed":"%d","query":{"statementType":"MERGE"}}}`, f.MergeBytes)
+	return true
 }
 
 // chunk takes a part of an upload. Parts that are there already are taken once, as Google does.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -59,28 +60,42 @@ func (f *Front) undecorated(body []byte) []byte {
 
 var partitionRead = regexp.MustCompile(`^(.*/projects/([^/]+)/datasets/([^/]+)/tables/)([^/$]+)\$(\w+)(/data)?$`)
 
-// emptyPartition answers reads of a partition by how many rows it has; the rows themselves nobody asks for.
-func (f *Front) emptyPartition(w http.ResponseWriter, r *http.Request) bool {
+// partitionPage is how many rows the front answers at once.
+const partitionPage = 4
+
+// partition answers who asks for a partition's rows, a few at a time, or for how many there are.
+func (f *Front) partition(w http.ResponseWriter, r *http.Request) bool {
 	m := partitionRead.FindStringSubmatch(r.URL.Path)
 	if m == nil || r.Method != http.MethodGet {
 		return false
 	}
-	if m[6] == "" {
-		r2 := with(r, nil)
-		r2.URL.Path, r2.URL.RawPath = m[1]+m[4], ""
-		f.emulator.ServeHTTP(w, r2)
-		return true
-	}
-	var answer struct {
-		Rows []struct{ F []struct{ V string } }
-	}
-	sql := fmt.Sprintf("SELECT count(*) FROM `%s.%s.%s` WHERE FORMAT_TIMESTAMP('%s', TIMESTAMP(`at`)) = '%s'", m[2], m[3], m[4], shapeOf(m[5]), m[5])
-	if err := ask(http.MethodPost, fmt.Sprintf("%s/bigquery/v2/projects/%s/queries", f.target, m[2]), map[string]any{"query": sql, "useLegacySql": false}, &answer); err != nil || len(answer.Rows) == 0 {
-		f.t.Errorf("count a partition: %v", err)
-		return true
-	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"totalRows":"%s"}`, answer.Rows[0].F[0].V)
+	var md map[string]any
+	if err := ask(http.MethodGet, f.target+m[1]+m[4], nil, &md); err != nil {
+		f.t.Errorf("ask for table %s: %v", m[4], err)
+		return true
+	}
+	field, _ := md["timePartitioning"].(map[string]any)["field"].(string)
+	var answer struct{ Rows []json.RawMessage }
+	sql := fmt.Sprintf("SELECT * FROM `%s.%s.%s` WHERE FORMAT_TIMESTAMP('%s', TIMESTAMP(`%s`)) = '%s'", m[2], m[3], m[4], shapeOf(m[5]), field, m[5])
+	query := map[string]any{"query": sql, "useLegacySql": false, "formatOptions": map[string]any{"useInt64Timestamp": true}}
+	if err := ask(http.MethodPost, fmt.Sprintf("%s/bigquery/v2/projects/%s/queries", f.target, m[2]), query, &answer); err != nil {
+		f.t.Errorf("read a partition: %v", err)
+		return true
+	}
+	if m[6] == "" {
+		md["numRows"], md["numBytes"] = fmt.Sprint(len(answer.Rows)), fmt.Sprint(int64(len(answer.Rows))*f.RowBytes)
+		_ = json.NewEncoder(w).Encode(md) // a client that has gone does not matter
+		return true
+	}
+	from, _ := strconv.Atoi(r.URL.Query().Get("pageToken")) // none: from the first
+	page := map[string]any{"totalRows": fmt.Sprint(len(answer.Rows))}
+	to := min(from+partitionPage, len(answer.Rows))
+	page["rows"] = answer.Rows[from:to]
+	if to < len(answer.Rows) {
+		page["pageToken"] = strconv.Itoa(to)
+	}
+	_ = json.NewEncoder(w).Encode(page) // likewise
 	return true
 }
 
