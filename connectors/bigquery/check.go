@@ -32,7 +32,7 @@ func (d *dest) Check(ctx context.Context) []connector.Check {
 	dataset, location := d.checkDataset(ctx)
 	checks = append(checks, dataset, d.checkDryRun(ctx, "jobs", location, "SELECT 1",
 		"grant roles/bigquery.jobUser on the project"))
-	if dataset.Fault == nil && d.spec.Endpoint == "" { // an emulator may take a dry run for the real one
+	if (dataset.Fault == nil || dataset.Advice) && d.spec.Endpoint == "" { // an emulator may take a dry run for the real one
 		checks = append(checks, d.checkDryRun(ctx, "tables", location, fmt.Sprintf("CREATE TABLE `%s.%s._kitamae_doctor` (x INT64)", d.spec.Project, d.spec.Dataset),
 			"grant roles/bigquery.dataEditor on the dataset"))
 	}
@@ -88,6 +88,10 @@ func (d *dest) checkDataset(ctx context.Context) (c connector.Check, location st
 	if d.spec.Location != "" && !strings.EqualFold(d.spec.Location, meta.Location) {
 		c.Fault = fault.New(fault.Config, "bigquery.location", "set destination.bigquery.location: "+meta.Location+", or leave it out",
 			"dataset %s is in %s, not in %s", place(d.spec), meta.Location, d.spec.Location)
+	}
+	if c.Fault == nil {
+		c.Fault = lifetimeOf(meta).fault(d.spec)
+		c.Advice = c.Fault != nil
 	}
 	return c, meta.Location
 }

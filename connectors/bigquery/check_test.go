@@ -31,6 +31,7 @@ type google struct {
 	objects map[string]string
 	// bucketAt is where the bucket is; where the dataset is, unless set
 	bucketAt string
+	defaults string // of the dataset, as `,"name":"value"`
 	asked    []string
 }
 
@@ -51,7 +52,7 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	switch {
 	case call == "GET /bigquery/v2/projects/acme-data/datasets/app":
-		fmt.Fprint(w, `{"datasetReference":{"projectId":"acme-data","datasetId":"app"},"location":"asia-northeast1"}`)
+		fmt.Fprintf(w, `{"datasetReference":{"projectId":"acme-data","datasetId":"app"},"location":"asia-northeast1"%s}`, g.defaults)
 	case call == "POST /bigquery/v2/projects/acme-data/jobs":
 		var job struct {
 			Configuration struct{ DryRun bool }

@@ -168,6 +168,9 @@ func (d *dest) fill(ctx context.Context, p *publication) (err error) {
 	if err := tooMany(plan, p.parts); err != nil {
 		return err
 	}
+	if err := d.crowded(ctx, p); err != nil {
+		return err
+	}
 	if plan.Verifying > 0 {
 		if err := d.compareCopy(ctx, p); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	bq "cloud.google.com/go/bigquery"
+	"github.com/dustin/go-humanize"
 	"google.golang.org/api/iterator"
 
 	"github.com/kitamae/kitamae/connector"
@@ -29,15 +30,30 @@ func (d *dest) PlanTable(ctx context.Context, req connector.PlanRequest) (*conne
 	if err != nil || !req.Full {
 		return p, err
 	}
-	c := cost(d.client.Location, copyBytes(p.Columns, req.Rows, req.Bytes))
+	rows, bytes, of := copied(p, req)
+	c := cost(d.client.Location, copyBytes(p.Columns, rows, bytes))
 	p.Verifying = c.Bytes
 	if p.Cost == nil {
 		p.Cost = &connector.Cost{}
 	}
 	p.Cost.Bytes += c.Bytes
 	p.Cost.Price += c.Price
-	p.Cost.For = strings.TrimPrefix(p.Cost.For+" and verify: full, which reads a hidden copy of the table once", " and ")
+	p.Cost.For = strings.TrimPrefix(p.Cost.For+" and verify: full, which reads a hidden copy of "+of+" once", " and ")
 	return p, nil
+}
+
+// copied is of how many rows and bytes a hidden copy is expected to be, -1 where nobody knows, and what it is a copy of. Where a cursor goes on, only what is new or
+// has changed comes: as many rows as the source has more than the table, and a tenth of the table. Should more come, BigQuery
+// refuses the query, as it may not be billed more than the plan said.
+func copied(p *connector.TablePlan, req connector.PlanRequest) (rows, bytes int64, of string) {
+	if p.Mode != connector.Append && p.Mode != connector.Merge || p.Cursor == "" || p.Reached == "" || req.Rows <= 0 {
+		return req.Rows, req.Bytes, "the table"
+	}
+	rows = max(req.Rows-p.Rows, 0) + p.Rows/10
+	if req.Bytes > 0 {
+		bytes = int64(float64(req.Bytes) / float64(req.Rows) * float64(rows))
+	}
+	return rows, bytes, fmt.Sprintf("the rows that come, %s by estimate,", humanize.Comma(rows))
 }
 
 // unknownBytes stands for a table of which the source has no estimate.
@@ -141,7 +157,7 @@ func (d *dest) askCopy(ctx context.Context, p *publication, name, sql string) (r
 		return nil
 	})
 	if reason(err) == "bytesBilledLimitExceeded" || err != nil && strings.Contains(err.Error(), "limit for bytes billed") {
-		return nil, fault.Wrap(fault.Destination, "bigquery.verify_cost", "run again: the plan goes by the source's estimates, which ANALYZE TABLE brings up to date; or take verify: aggregates",
+		return nil, fault.Wrap(fault.Destination, "bigquery.verify_cost", "run again: the plan goes by the source's estimates, which ANALYZE TABLE brings up to date; where more rows come than a cursor was expected to bring, take verify: aggregates or mode: replace for one run",
 			fmt.Errorf("table %s: verifying it in full would be billed more than the plan said: %w", p.table.Plan.Name, err))
 	}
 	return row, classify(err, "verify "+name)

@@ -106,6 +106,7 @@ func TestVerifyFull(t *testing.T) {
 		{"bytes are others", `"AP8K"`, `"AP8L"`, "column bytes, greatest"},
 		{"a day is another", `"1970-01-01"`, `"1970-01-02"`, "column date, sum"},
 		{"a microsecond is lost", `.000001"`, `"`, "column datetime, sum"},
+		{"a flag is a number", `"json":false`, `"json":0`, "column json, number: 3, want 2; column json, boolean: 0, want 1"},
 		{"a document is another", `"json":"text"`, `"json":{}`, "column json, object: 2, want 1; column json, string: 0, want 1"},
 		{"a digit is lost", `-0.000000001`, `-0.000000002`, "column numeric, sum"},
 	} {
@@ -129,7 +130,7 @@ func TestVerifyFull(t *testing.T) {
 				t.Fatalf("no line has %s", tc.from)
 			}
 			switch {
-			case tc.want == "" && (!out[0].Published || !strings.Contains(fmt.Sprint(out[0].Notes), "verified in BigQuery: 48 sums over 13 columns")):
+			case tc.want == "" && (!out[0].Published || !strings.Contains(fmt.Sprint(out[0].Notes), "verified in BigQuery: 50 sums over 13 columns")):
 				t.Errorf("commit = %+v, want it published", out)
 			case tc.want != "" && (out[0].Published || !strings.Contains(out[0].Why, tc.want)):
 				t.Errorf("commit = %+v, want it held back for %s", out, tc.want)

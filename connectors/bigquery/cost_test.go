@@ -118,3 +118,28 @@ func TestCopyBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestCopied: where a cursor goes on, verify: full copies what comes and not the table.
+func TestCopied(t *testing.T) {
+	req := connector.PlanRequest{Rows: 1_000_000, Bytes: 100_000_000}
+	on := connector.TablePlan{Mode: connector.Append, Cursor: "id", Reached: "7", Rows: 990_000}
+	for _, tc := range []struct {
+		name        string
+		plan        connector.TablePlan
+		rows, bytes int64
+		of          string
+	}{
+		{"append", on, 109_000, 10_900_000, "the rows that come, 109,000 by estimate,"},
+		{"merge", connector.TablePlan{Mode: connector.Merge, Cursor: "id", Reached: "7", Rows: 2_000_000}, 200_000, 20_000_000, "the rows that come, 200,000 by estimate,"},
+		{"the first time", connector.TablePlan{Mode: connector.Append, Cursor: "id"}, req.Rows, req.Bytes, "the table"},
+		{"without a cursor", connector.TablePlan{Mode: connector.Append, Reached: "7", Rows: 990_000}, req.Rows, req.Bytes, "the table"},
+		{"replace", connector.TablePlan{Mode: connector.Replace, Cursor: "id", Reached: "7", Rows: 990_000}, req.Rows, req.Bytes, "the table"},
+	} {
+		if rows, bytes, of := copied(&tc.plan, req); rows != tc.rows || bytes != tc.bytes || of != tc.of {
+			t.Errorf("%s: %d rows, %d bytes of %q", tc.name, rows, bytes, of)
+		}
+	}
+	if rows, bytes, _ := copied(&on, connector.PlanRequest{Rows: -1, Bytes: -1}); rows != -1 || bytes != -1 {
+		t.Errorf("of an unknown source: %d rows, %d bytes", rows, bytes)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	bq "cloud.google.com/go/bigquery"
 	"cloud.google.com/go/compute/metadata"
 	"github.com/apache/arrow-go/v18/arrow"
+	api "google.golang.org/api/bigquery/v2"
 	"google.golang.org/api/option"
 	"google.golang.org/api/storage/v1"
 
@@ -49,7 +50,9 @@ type dest struct {
 
 	mu         sync.Mutex
 	client     *bq.Client
+	rest       *api.Service // for what client does not have
 	ds         *bq.Dataset
+	life       lifetime          // of what is made in the dataset
 	names      map[string]string // the dataset's tables by folded name
 	db         *duck.DB
 	objects    *storage.Service
@@ -75,12 +78,9 @@ func (d *dest) connect(ctx context.Context) (*bq.Client, error) {
 	if d.client != nil {
 		return d.client, nil
 	}
-	opts, err := clientOptions(ctx, d.spec)
+	opts, err := d.options(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if d.spec.Endpoint != "" {
-		opts = append(opts, option.WithEndpoint(strings.TrimSuffix(d.spec.Endpoint, "/")+"/bigquery/v2/"))
 	}
 	// The client outlives the call that makes it.
 	c, err := bq.NewClient(context.WithoutCancel(ctx), d.spec.Project, opts...)
@@ -89,6 +89,28 @@ func (d *dest) connect(ctx context.Context) (*bq.Client, error) {
 	}
 	d.client = c
 	return c, nil
+}
+
+func (d *dest) options(ctx context.Context) ([]option.ClientOption, error) {
+	opts, err := clientOptions(ctx, d.spec)
+	if err == nil && d.spec.Endpoint != "" {
+		opts = append(opts, option.WithEndpoint(strings.TrimSuffix(d.spec.Endpoint, "/")+"/bigquery/v2/"))
+	}
+	return opts, err
+}
+
+// plain makes, once, the client that says all that BigQuery's API says.
+func (d *dest) plain(ctx context.Context) (*api.Service, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rest != nil {
+		return d.rest, nil
+	}
+	opts, err := d.options(ctx)
+	if err == nil {
+		d.rest, err = api.NewService(context.WithoutCancel(ctx), opts...)
+	}
+	return d.rest, err
 }
 
 // dataset finds the dataset's location, once: every job has to run there.
@@ -115,7 +137,7 @@ func (d *dest) dataset(ctx context.Context) (*bq.Dataset, error) {
 			"the dataset %s is in %s", place(d.spec), md.Location)
 	}
 	client.Location = md.Location
-	d.ds = ds
+	d.ds, d.life = ds, lifetimeOf(md)
 	return ds, nil
 }
 

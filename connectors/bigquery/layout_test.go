@@ -169,6 +169,39 @@ func TestTooManyPartitions(t *testing.T) {
 	}
 }
 
+// TestLifetimePlanned: the dataset's owner lets tables go after sixty days, and the plan of a new one says so.
+func TestLifetimePlanned(t *testing.T) {
+	p := newPlace(t, nil)
+	if _, err := p.client.Dataset(p.spec.Dataset).Update(t.Context(), bq.DatasetMetadataToUpdate{DefaultTableExpiration: 60 * 24 * time.Hour}, ""); err != nil {
+		t.Fatal(err)
+	}
+	schema, _ := people(t, 0, 0)
+	plan, err := p.open(t).PlanTable(t.Context(), connector.PlanRequest{Name: "people", Schema: schema, Mode: connector.Replace})
+	if err != nil || !strings.Contains(strings.Join(plan.Notes, "\n"), "by itself 60 days after it was made") {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}
+
+// TestCrowded refuses rows for more partitions than a table may have, and takes those for partitions that are there.
+func TestCrowded(t *testing.T) {
+	p := newPlace(t, nil)
+	layout := connector.Layout{Partition: "at", Unit: "day"}
+	if _, out := p.arranged(t, "1", connector.Append, layout, 20_000, 20_001); !out.Published {
+		t.Fatal(out.Why)
+	}
+	p.front.Partitions = 9_999
+	if _, out := p.arranged(t, "2", connector.Append, layout, 20_001, 20_002); !out.Published {
+		t.Errorf("one more: %s", out.Why)
+	}
+	p.front.Partitions = 10_000
+	if _, out := p.arranged(t, "3", connector.Append, layout, 20_001, 20_002); !out.Published {
+		t.Errorf("no more: %s", out.Why)
+	}
+	if _, out := p.arranged(t, "4", connector.Append, layout, 20_002, 20_003); out.Published || !strings.Contains(out.Why, "has 10000 partitions, and rows come for more") || p.front.Count("insert", "visits") != 3 {
+		t.Errorf("%+v after %d loads", out, p.front.Count("insert", "visits"))
+	}
+}
+
 // TestOverwriteRefused leaves the table as it is where rows have no partition, or fall in too many.
 func TestOverwriteRefused(t *testing.T) {
 	p := newPlace(t, nil)

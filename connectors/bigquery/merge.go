@@ -2,7 +2,6 @@ package bigquery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	bq "cloud.google.com/go/bigquery"
 	"github.com/dustin/go-humanize"
-	"google.golang.org/api/iterator"
 
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
@@ -223,7 +221,8 @@ func (d *dest) affordable(ctx context.Context, plan connector.TablePlan, q *bq.Q
 const leastMerge = 2 * leastBilled
 
 // mergeCost is the most that a MERGE into a table will be billed: the keys are read and, as any row may change, all columns are counted once more. Of
-// a table in partitions it is less where the bounds leave some unread. The rows that come are taken for a tenth of those that are there, or a gibibyte.
+// a table in partitions it is less where the bounds leave some unread, or where small ones are rewritten; but which partitions the rows fall in is known once they
+// were read, and an old row may always be among them, so that a plan that said less could stop a run halfway. The rows that come are taken for a tenth of those that are there, or a gibibyte.
 func mergeCost(location string, plan connector.TablePlan, md *bq.TableMetadata) *connector.Cost {
 	bytes := big.NewInt(md.NumBytes)
 	keys := int64(0)
@@ -282,10 +281,7 @@ func (d *dest) untouched(ctx context.Context, p *publication) bool {
 		if number == nullPartition || number == outsidePartition {
 			return false
 		}
-		var row []bq.Value
-		it := d.ds.Table(plan.Name + "$" + partitionID(number, plan.Layout.Unit)).Read(ctx)
-		it.PageInfo().MaxSize = 1
-		if err := it.Next(&row); !errors.Is(err, iterator.Done) || it.TotalRows > 0 {
+		if empty, err := d.empty(ctx, plan.Name+"$"+partitionID(number, plan.Layout.Unit)); err != nil || !empty {
 			return false
 		}
 	}

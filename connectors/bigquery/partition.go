@@ -2,21 +2,29 @@ package bigquery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	bq "cloud.google.com/go/bigquery"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	api "google.golang.org/api/bigquery/v2"
+	"google.golang.org/api/iterator"
 
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
 	"github.com/kitamae/kitamae/fault"
 )
 
-// mostPartitions is how many partitions one job may touch.
-const mostPartitions = 4000
+const (
+	// mostPartitions is how many partitions one job may touch.
+	mostPartitions = 4000
+	// mostInTable is how many a table may have.
+	mostInTable = 10_000
+)
 
 // Partitions are numbered by their unit since 1970, in UTC. BigQuery has two more: for null, and for what lies before 1960 or
 // after 2159.
@@ -136,4 +144,59 @@ func tooMany(plan connector.TablePlan, counts map[int64]int64) error {
 	return fault.New(fault.Config, "bigquery.too_many_partitions", "divide it by a longer unit, as in partition: "+plan.Layout.Partition+"/month; a table that is there has to be renamed or dropped first",
 		"table %s: its rows fall in %d partitions by the %s, up to %s; one job may touch %d", plan.Name, len(counts), plan.Layout.Unit,
 		partitionID(numbers[len(numbers)-1], plan.Layout.Unit), mostPartitions)
+}
+
+// crowded refuses rows that would give a table that keeps its rows more partitions than it may have. BigQuery says how many are there, though a little
+// late; only where they might be too many is each of those that the rows fall in asked whether it is one of them.
+func (d *dest) crowded(ctx context.Context, p *publication) error {
+	plan := p.table.Plan
+	if p.live == nil || plan.Mode == connector.Replace || len(p.parts) == 0 {
+		return nil
+	}
+	service, err := d.plain(ctx)
+	if err != nil {
+		return err
+	}
+	var md *api.Table
+	err = d.again(ctx, func() (err error) {
+		md, err = service.Tables.Get(d.spec.Project, d.spec.Dataset, plan.Name).Fields("numPartitions").Context(ctx).Do()
+		return err
+	})
+	if err != nil {
+		return classify(err, "count the partitions of table "+plan.Name)
+	}
+	there, fresh := int(md.NumPartitions), 0
+	if there+len(p.parts) <= mostInTable {
+		return nil
+	}
+	for number := range p.parts {
+		if number == nullPartition || number == outsidePartition {
+			continue // BigQuery does not say whether it counts them
+		}
+		empty, err := d.empty(ctx, plan.Name+"$"+partitionID(number, plan.Layout.Unit))
+		if err != nil {
+			return err
+		}
+		if empty {
+			fresh++
+		}
+		if there+fresh > mostInTable {
+			return fault.New(fault.Config, "bigquery.too_many_partitions",
+				"let old partitions go with expire_days, or divide the table by a longer unit, as in partition: "+plan.Layout.Partition+"/month, under another name",
+				"table %s has %d partitions, and rows come for more that are not there: BigQuery lets a table have %d", plan.Name, there, mostInTable)
+		}
+	}
+	return nil
+}
+
+// empty says whether a partition has no rows, by reading one, which is free.
+func (d *dest) empty(ctx context.Context, into string) (bool, error) {
+	it := d.ds.Table(into).Read(ctx)
+	it.PageInfo().MaxSize = 1
+	var row []bq.Value
+	err := it.Next(&row)
+	if errors.Is(err, iterator.Done) {
+		return it.TotalRows == 0, nil
+	}
+	return false, classify(err, "read "+into)
 }

@@ -45,7 +45,9 @@ func (d *dest) planTable(ctx context.Context, req connector.PlanRequest) (*conne
 		return nil, err
 	}
 	if md == nil {
-		return p, arrange(p, req.Layout, nil)
+		err := arrange(p, req.Layout, nil)
+		d.noteLife(p, nil)
+		return p, err
 	}
 	p.Exists, p.Rows, p.Changes = true, int64(md.NumRows), changes(*p, md.Schema)
 	p.Reached, err = d.stands(ctx, name, md)
@@ -62,6 +64,7 @@ func (d *dest) planTable(ctx context.Context, req connector.PlanRequest) (*conne
 		if req.Mode == connector.Merge {
 			d.planMerge(p, md)
 		}
+		d.noteLife(p, md)
 		return p, nil
 	}
 	if err := arrange(p, req.Layout, md); err != nil {
@@ -71,7 +74,15 @@ func (d *dest) planTable(ctx context.Context, req connector.PlanRequest) (*conne
 		p.Notes = append(p.Notes, fmt.Sprintf("%s can't be altered in place: the table is written with a new schema, descriptions and policy tags put back; row access policies are not",
 			strings.Join(diff.rewrite, ", ")))
 	}
+	d.noteLife(p, md)
 	return p, nil
+}
+
+// noteLife notes what a table loses by itself.
+func (d *dest) noteLife(p *connector.TablePlan, live *bq.TableMetadata) {
+	if note := d.life.note(p, live); note != "" {
+		p.Notes = append(p.Notes, note)
+	}
 }
 
 // table is what BigQuery says of a table, nil where there is none.

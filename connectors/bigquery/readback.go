@@ -15,7 +15,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	api "google.golang.org/api/bigquery/v2"
 	"google.golang.org/api/iterator"
-	"google.golang.org/api/option"
 
 	"github.com/kitamae/kitamae/batch"
 	"github.com/kitamae/kitamae/connector"
@@ -52,14 +51,7 @@ func unreadable(plan connector.TablePlan, live bq.Schema) string {
 
 // hidden says why some of a table's rows may be hidden from this account, "" where they are not.
 func (d *dest) hidden(ctx context.Context, md *bq.TableMetadata, name string) string {
-	opts, err := clientOptions(ctx, d.spec)
-	if err == nil && d.spec.Endpoint != "" {
-		opts = append(opts, option.WithEndpoint(strings.TrimSuffix(d.spec.Endpoint, "/")+"/bigquery/v2/"))
-	}
-	var service *api.Service
-	if err == nil {
-		service, err = api.NewService(ctx, opts...)
-	}
+	service, err := d.plain(ctx)
 	var list *api.ListRowAccessPoliciesResponse
 	if err == nil {
 		err = d.again(ctx, func() error {

@@ -77,7 +77,7 @@ func newColumnSums(c connector.ColumnPlan) *columnSums {
 	case "BOOL":
 		add("true", "COUNTIF("+name+")")
 	case "JSON":
-		for _, kind := range []string{"object", "array", "string"} {
+		for _, kind := range []string{"object", "array", "string", "number", "boolean"} {
 			add(kind, "COUNTIF(JSON_TYPE("+name+") = '"+kind+"')")
 		}
 	case "STRING":
@@ -161,10 +161,20 @@ func (c *columnSums) value(col arrow.Array, i int) {
 	}
 }
 
-// jsonKind is what sort of value a JSON text is, as far as sums tell them apart.
+// jsonKind is what JSON_TYPE says of a JSON text. A null is not among the values that become JSON.
 func jsonKind(text string) string {
 	text = strings.TrimLeft(text, " \t\r\n")
-	return map[string]string{"{": "object", "[": "array", `"`: "string"}[text[:min(len(text), 1)]]
+	switch first := text[:min(len(text), 1)]; first {
+	case "{":
+		return "object"
+	case "[":
+		return "array"
+	case `"`:
+		return "string"
+	case "t", "f":
+		return "boolean"
+	}
+	return "number"
 }
 
 func (c *columnSums) integer(v int64) {

@@ -29,6 +29,8 @@ type Front struct {
 	Changes func(data []byte) []byte
 	// RowBytes is how large rows of partitions are said to be, MergeBytes what a MERGE would read.
 	RowBytes, MergeBytes int64
+	// Partitions is how many partitions tables are said to have, 0 for nothing said.
+	Partitions int64
 
 	altering sync.Mutex // one change of a table's metadata at a time
 

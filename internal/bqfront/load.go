@@ -24,7 +24,7 @@ type session struct {
 
 // serve hands a request on, changed where the emulator would answer otherwise than Google.
 func (f *Front) serve(w http.ResponseWriter, r *http.Request, body []byte) {
-	if f.partition(w, r) || f.dryMerge(w, body) {
+	if f.partition(w, r) || f.partitions(w, r) || f.dryMerge(w, body) {
 		return
 	}
 	body = f.undecorated(body)

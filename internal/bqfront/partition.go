@@ -99,6 +99,16 @@ func (f *Front) partition(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// partitions answers who asks how many partitions a table has.
+func (f *Front) partitions(w http.ResponseWriter, r *http.Request) bool {
+	if f.Partitions == 0 || r.URL.Query().Get("fields") != "numPartitions" {
+		return false
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"numPartitions":"%d"}`, f.Partitions)
+	return true
+}
+
 // shapeOf is how a partition of such a name is formatted.
 func shapeOf(partition string) string {
 	return "%Y%m%d%H"[:map[int]int{4: 2, 6: 4, 8: 6, 10: 8}[len(partition)]]
