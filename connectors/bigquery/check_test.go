@@ -173,12 +173,12 @@ func TestProveOnTheEmulator(t *testing.T) {
 		}
 	}
 	for _, link := range []string{"replace keeps descriptions", "replace keeps views", "replace keeps row policies", "widening is free", "Japanese column names", "job ID twice", "failed job ID",
-		"append with fewer columns", "conditional view", "empty job takes an ID", "layout is altered", "scratch dataset"} {
+		"append with fewer columns", "conditional view", "empty job takes an ID", "layout is altered", "values come back", "scratch dataset"} {
 		if !held[link] {
 			t.Errorf("%s does not hold", link)
 		}
 	}
-	for _, link := range []string{"byte limit", "another partitioning", "merge with bounds", "partition without rows"} {
+	for _, link := range []string{"byte limit", "another partitioning", "merge with bounds", "partition without rows", "partition tells its rows"} {
 		if held[link] {
 			t.Errorf("%s is nothing the emulator has, and yet it was seen to hold", link)
 		}

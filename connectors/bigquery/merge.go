@@ -17,8 +17,9 @@ import (
 // deltaLife is when BigQuery itself removes rows that waited for a MERGE whose process died.
 const deltaLife = 24 * time.Hour
 
-// merge puts rows in place of those with the same key. They are loaded, for free, into a table of their own first; the MERGE that takes them from
-// there is the one job that changes the table, and the one thing in all of kitamae's writing that is billed.
+// merge puts rows in place of those with the same key. Where the partitions that they fall in are empty or small, these are loaded (see
+// [dest.rewrite]), if that is cheaper. Else the rows are loaded, for free, into a table of their own first; the MERGE that takes them from
+// there is then the one job that changes the table, and the one thing in all of kitamae's writing that is billed.
 func (d *dest) merge(ctx context.Context, p *publication) error {
 	plan := p.table.Plan
 	keys, err := d.survey(ctx, p)

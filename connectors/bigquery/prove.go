@@ -30,6 +30,8 @@ var proofs = []proof{
 	{"replace keeps row policies", (*scratch).keepsPolicies},
 	{"partition overwrite", (*scratch).overwritesPartition},
 	{"partition without rows", (*scratch).readsEmptyPartition},
+	{"partition tells its rows", (*scratch).tellsPartition},
+	{"values come back", (*scratch).returnsValues},
 	{"append with fewer columns", (*scratch).appendsFewer},
 	{"conditional view", (*scratch).changesViewOnce},
 	{"empty job takes an ID", (*scratch).takesID},
