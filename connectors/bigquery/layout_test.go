@@ -184,6 +184,7 @@ func TestLifetimePlanned(t *testing.T) {
 
 // TestCrowded refuses rows for more partitions than a table may have, and takes those for partitions that are there.
 func TestCrowded(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, nil)
 	layout := connector.Layout{Partition: "at", Unit: "day"}
 	if _, out := p.arranged(t, "1", connector.Append, layout, 20_000, 20_001); !out.Published {

@@ -162,6 +162,7 @@ func byMerge(t *testing.T) []string {
 
 // TestRewrite compares the rows after a merge that rewrote the partitions with those after a MERGE.
 func TestRewrite(t *testing.T) {
+	t.Parallel()
 	want := byMerge(t)
 	if len(want) != 12+6+2+3+3 {
 		t.Fatalf("%d rows:\n%s", len(want), strings.Join(want, "\n"))
@@ -390,6 +391,7 @@ func rewriteKilled(t *testing.T, n int, done, spool bool) {
 
 // TestRewriteTakenOver: a process that fell asleep between two partitions changes none any more, once another run has gone on without it.
 func TestRewriteTakenOver(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, nil)
 	first := p.open(t)
 	p.enter(t, first, "20261129T010000Z-first", firstEntries()...)
