@@ -132,6 +132,21 @@ func TestKilled(t *testing.T) {
 	p.wantCount(t, "_kitamae_tables", 1)
 }
 
+// TestKilledAndOvertaken: what a killed run had spooled is not published over what a later run has brought from elsewhere.
+func TestKilledAndOvertaken(t *testing.T) {
+	p := newPlace(t, nil)
+	killed, old := p.staged(t, "20261129T010000Z-killed", 40, "people")
+	elsewhere, req := p.machine(t).staged(t, "20261129T020000Z-later", 50, "people")
+	mustCommit(t, elsewhere, req)
+	if got, err := p.open(t).Recover(t.Context(), old); err != nil || got != connector.ReadAgain {
+		t.Errorf("recover = %q, %v; want %q", got, err, connector.ReadAgain)
+	}
+	if out, err := killed.Commit(t.Context(), old); err != nil || out[0].Published { // it was only asleep
+		t.Errorf("commit = %+v, %v", out, err)
+	}
+	p.wantRows(t, "people", 50)
+}
+
 // TestDescriptions are those of the source, on the table and its columns, with labels that name the run.
 func TestDescriptions(t *testing.T) {
 	p := newPlace(t, nil)

@@ -9,8 +9,8 @@ import (
 	"github.com/kitamae/kitamae/fault"
 )
 
-// Recover asks the tables themselves: their label names the run that published them last. Of a commit whose rows are gone it makes sure that
-// nothing comes any more.
+// Recover asks the tables themselves: their label names the run that published them last. Of a commit whose rows are gone, or that a later run has
+// overtaken, it makes sure that nothing comes any more.
 func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connector.Recovery, error) {
 	if _, err := d.dataset(ctx); err != nil {
 		return "", err
@@ -30,6 +30,10 @@ func (d *dest) Recover(ctx context.Context, req connector.CommitRequest) (connec
 			continue
 		}
 		left = append(left, t)
+		if later(live, req.Run) && !keepsCursor(t) { // readers would see older rows again
+			gone = true
+			continue
+		}
 		there, err := d.there(ctx, s.of(t.Plan.Name), req.Run.ID)
 		if fault.HasCode(err, codeIntentOld) { // what becomes of its table is for whoever plans it
 			gone = true

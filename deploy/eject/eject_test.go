@@ -171,12 +171,15 @@ func TestWorkflows(t *testing.T) {
 	}
 }
 
-// TestCloudRun asks for the processors that Cloud Run wants with the memory.
+// TestCloudRun asks for the processors that Cloud Run wants with the memory, and keeps the config where something can be spooled.
 func TestCloudRun(t *testing.T) {
 	for limits, want := range map[string]string{"": `{cpu: "1", memory: "1024Mi"}`, "limits: {memory: 4GiB}\n": `{cpu: "2", memory: "8192Mi"}`, "limits: {memory: 12GiB}\n": `{cpu: "8", memory: "30720Mi"}`} {
 		files, err := ejectConfig(t, "cloudrun", config+limits)
 		if err != nil || !bytes.Contains(files["cloudrun.yml"], []byte(want)) {
 			t.Errorf("%q: no %s (%v) in\n%s", limits, want, err, files["cloudrun.yml"])
+		}
+		if text := files["cloudrun.yml"]; !bytes.Contains(text, []byte(`-f, "env:KITAMAE_CONFIG"`)) || !bytes.Contains(text, []byte(`{secretKeyRef: {name: "app-config", key: latest}}`)) {
+			t.Errorf("the config is not taken from its secret:\n%s", text)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/kitamae/kitamae/job"
 )
 
-// packedMark begins a path that is none: env:NAME is a config that travels in the variable NAME, as in a container
+// packedMark begins a path that is none: env:NAME is a config that travels in the variable NAME, packed or as it is, as in a container
 // that has no files; or the variable has the address in a bucket where it lies.
 const packedMark = "env:"
 
@@ -87,10 +87,15 @@ func loadPacked(name string, reg connector.Registry, lookupEnv func(string) (str
 	}
 	var data []byte
 	var err error
-	if bucket.Is(text) {
+	switch {
+	case bucket.Is(text):
 		data, err = fetch(text)
-	} else if data, err = unpack(text); err != nil {
-		err = fault.Wrap(fault.Config, "config.unreadable", "`kitamae deploy` packs the config into the variable", err)
+	case strings.Contains(text, ":"): // YAML: a packed one has none
+		data = []byte(text)
+	default:
+		if data, err = unpack(text); err != nil {
+			err = fault.Wrap(fault.Config, "config.unreadable", "`kitamae deploy` packs the config into the variable", err)
+		}
 	}
 	if err != nil {
 		return nil, err

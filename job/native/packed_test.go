@@ -34,7 +34,7 @@ func TestElsewhere(t *testing.T) {
 					return v, ok
 				}
 			}
-			for path, value := range map[string]string{"env:KITAMAE_CONFIG": packed, "env:KITAMAE_CONFIG ": address + "/configs/app.yml", address + "/configs/app.yml": ""} {
+			for path, value := range map[string]string{"env:KITAMAE_CONFIG": packed, "env:KITAMAE_CONFIG ": address + "/configs/app.yml", " env:KITAMAE_CONFIG": elsewhere, address + "/configs/app.yml": ""} {
 				j, err := Load(strings.TrimSpace(path), registry(), in(value))
 				if err != nil {
 					t.Fatalf("%s with %.40s: %v", path, value, err)
