@@ -118,7 +118,7 @@ func putBack(b *batch.Builder, schema *arrow.Schema, row map[string]bq.Value, th
 	for i, f := range schema.Fields() {
 		old := there[strings.ToLower(f.Name)]
 		if old == nil || !exactly(b.Columns[i], f.Type, row[old.Name]) {
-			return moved{fmt.Sprintf("column %s has a value that does not come as %s: %v", f.Name, f.Type, row[f.Name])}
+			return moved{fmt.Sprintf("column %s has a value that does not come as %s", f.Name, f.Type)}
 		}
 	}
 	return nil
