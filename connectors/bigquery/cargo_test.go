@@ -66,3 +66,23 @@ func TestChunks(t *testing.T) {
 		}
 	}
 }
+
+// TestLongDecimals: a decimal becomes BIGNUMERIC where that holds it, by way of text where a Parquet file does not.
+func TestLongDecimals(t *testing.T) {
+	for _, tc := range []struct {
+		typ    arrow.DataType
+		native string
+		text   bool
+	}{
+		{&arrow.Decimal128Type{Precision: 38, Scale: 38}, "BIGNUMERIC", false},
+		{&arrow.Decimal256Type{Precision: 65, Scale: 30}, "BIGNUMERIC", true},
+		{&arrow.Decimal256Type{Precision: 76, Scale: 38}, "BIGNUMERIC", true},
+		{&arrow.Decimal256Type{Precision: 39}, "STRING", false},
+		{&arrow.Decimal256Type{Precision: 39, Scale: 39}, "STRING", false},
+	} {
+		plan := connector.TablePlan{Columns: columns(arrow.NewSchema([]arrow.Field{batch.Field("v", tc.typ, true, "", "", "")}, nil))}
+		if got := plan.Columns[0].Native; got != tc.native || byText(plan) != tc.text {
+			t.Errorf("%s becomes %s, by text: %v", tc.typ, got, byText(plan))
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (p *place) wide(t *testing.T, run string) (connector.Destination, connector
 	t.Cleanup(func() { _ = dest.Close() })
 	var fields []arrow.Field
 	var columns []sample
-	for _, name := range []string{"int64", "uint64", "float", "bool", "text", "bytes", "numeric", "date", "time", "datetime", "timestamp", "geography", "json"} {
+	for _, name := range []string{"int64", "uint64", "float", "bool", "text", "bytes", "numeric", "bignumeric", "date", "time", "datetime", "timestamp", "geography", "json"} {
 		s := samples()[name]
 		s.field.Name = name
 		fields, columns = append(fields, s.field), append(columns, s)
@@ -105,6 +105,7 @@ func TestVerifyFull(t *testing.T) {
 		{"a text is longer", `"text":"日本`, `"text":"日本本`, "column text, bytes"},
 		{"bytes are others", `"AP8K"`, `"AP8L"`, "column bytes, greatest"},
 		{"a day is another", `"1970-01-01"`, `"1970-01-02"`, "column date, sum"},
+		{"a long decimal is another", `"1.50`, `"1.49`, "column bignumeric, least"},
 		{"a microsecond is lost", `.000001"`, `"`, "column datetime, sum"},
 		{"a flag is a number", `"json":false`, `"json":0`, "column json, number: 3, want 2; column json, boolean: 0, want 1"},
 		{"a document is another", `"json":"text"`, `"json":{}`, "column json, object: 2, want 1; column json, string: 0, want 1"},
@@ -130,7 +131,7 @@ func TestVerifyFull(t *testing.T) {
 				t.Fatalf("no line has %s", tc.from)
 			}
 			switch {
-			case tc.want == "" && (!out[0].Published || !strings.Contains(fmt.Sprint(out[0].Notes), "verified in BigQuery: 50 sums over 13 columns")):
+			case tc.want == "" && (!out[0].Published || !strings.Contains(fmt.Sprint(out[0].Notes), "verified in BigQuery: 53 sums over 14 columns")):
 				t.Errorf("commit = %+v, want it published", out)
 			case tc.want != "" && (out[0].Published || !strings.Contains(out[0].Why, tc.want)):
 				t.Errorf("commit = %+v, want it held back for %s", out, tc.want)

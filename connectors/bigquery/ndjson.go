@@ -21,14 +21,14 @@ import (
 	"github.com/kitamae/kitamae/format"
 )
 
-// Load jobs take JSON and GEOGRAPHY from text only. A table with such columns stays in Parquet files until it is verified, and
+// Load jobs take JSON, GEOGRAPHY and decimals of more than 38 digits from text only. A table with such columns stays in Parquet files until it is verified, and
 // becomes zipped NDJSON right before its load, which is then compared with them (see [dest.compareText]).
 
 // byText says whether a table has columns that Parquet files can't bring.
 func byText(plan connector.TablePlan) bool {
 	return slices.ContainsFunc(plan.Columns, func(c connector.ColumnPlan) bool {
 		t := apiType(c.Native)
-		return t == bq.JSONFieldType || t == bq.GeographyFieldType
+		return t == bq.JSONFieldType || t == bq.GeographyFieldType || t == bq.BigNumericFieldType && c.Type.ID() == arrow.STRING
 	})
 }
 

@@ -122,11 +122,15 @@ func (s *sums) add(rec arrow.RecordBatch) {
 func (c *columnSums) value(col arrow.Array, i int) {
 	switch a := col.(type) {
 	case *array.String:
-		if c.plan.Native == "JSON" {
+		switch c.plan.Native {
+		case "JSON":
 			c.kinds[jsonKind(a.Value(i))]++
-			return
+		case "BIGNUMERIC":
+			n, _ := new(big.Rat).SetString(a.Value(i)) // a decimal that was one before it became text
+			c.bounds(n)
+		default:
+			c.bytes([]byte(a.Value(i)))
 		}
-		c.bytes([]byte(a.Value(i)))
 	case *array.Binary:
 		c.bytes(a.Value(i))
 	case *array.Boolean:

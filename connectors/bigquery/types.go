@@ -15,7 +15,8 @@ import (
 )
 
 // The mapping. BigQuery has one integer and one float type, so narrow ones widen without loss. What it has no type for
-// becomes text: decimals beyond BIGNUMERIC or beyond the 38 digits of a Parquet file, durations, intervals and lists (whose arrays know no nulls).
+// becomes text: decimals beyond BIGNUMERIC, durations, intervals and lists (whose arrays know no nulls). A BIGNUMERIC of more than the 38 digits that
+// a Parquet file carries is text on its way there.
 //
 // Everything is NULLABLE, and no key is declared. BigQuery can't add a required column to a table with rows, so that what is required would depend
 // on a table's history and not on its source; a column that the source drops would stand in the way of the next load. And BigQuery does not
@@ -37,12 +38,15 @@ func native(f arrow.Field) (bq.FieldType, arrow.DataType, string) {
 		switch {
 		case t.Scale >= 0 && t.Scale <= 9 && t.Precision-t.Scale <= 29:
 			return bq.NumericFieldType, t, ""
-		case t.Scale >= 0 && t.Scale <= 38 && t.Precision-t.Scale <= 38:
+		case bigNumeric(t):
 			return bq.BigNumericFieldType, t, ""
 		}
-		return bq.StringFieldType, text, "text: more digits than BIGNUMERIC has"
+		return bq.StringFieldType, text, beyondNumeric
 	case *arrow.Decimal256Type:
-		return bq.StringFieldType, text, "text: Parquet files carry decimals of at most 38 digits; CAST(… AS BIGNUMERIC) where it fits"
+		if bigNumeric(t) {
+			return bq.BigNumericFieldType, text, ""
+		}
+		return bq.StringFieldType, text, beyondNumeric
 	case *arrow.BinaryType:
 		switch {
 		case batch.Meta(f, batch.KindKey) != batch.KindGeometry:
@@ -76,6 +80,13 @@ func native(f arrow.Field) (bq.FieldType, arrow.DataType, string) {
 		return bq.IntegerFieldType, f.Type, ""
 	}
 	return bq.StringFieldType, text, "text"
+}
+
+const beyondNumeric = "text: more digits than BIGNUMERIC has"
+
+// bigNumeric says whether BIGNUMERIC holds all values of a decimal type.
+func bigNumeric(t arrow.DecimalType) bool {
+	return t.GetScale() >= 0 && t.GetScale() <= 38 && t.GetPrecision()-t.GetScale() <= 38
 }
 
 // standard is a type's name in GoogleSQL, which differs from the API's for three.
