@@ -60,7 +60,13 @@ func (s *Session) commitAgain(ctx context.Context, req connector.CommitRequest) 
 		return "", fmt.Errorf("commit run %s again: %w", req.Run.ID, err)
 	}
 	if err != nil {
-		return fmt.Sprintf("run %s was cut off before publishing, and what it staged can't be published (%v); its tables are read again", req.Run.ID, err), s.drop(ctx, req)
+		line := fmt.Sprintf("run %s was cut off before publishing, and what it staged can't be published (%v); its tables are read again", req.Run.ID, err)
+		if err := s.drop(ctx, req); err != nil {
+			return "", err
+		}
+		// asked again, now that the rows are gone, a destination whose commits go on without their process ends them
+		_, err := s.dst.Recover(ctx, req)
+		return line, err
 	}
 	s.recovered = published(req, outcomes)
 	line := fmt.Sprintf("run %s was cut off before publishing; its tables are published now", req.Run.ID)

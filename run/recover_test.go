@@ -17,6 +17,8 @@ type stubborn struct {
 	connector.Destination
 	err error
 	run *string // the first to commit
+	// last is what was asked last of that run's commit.
+	last *string
 }
 
 func (s stubborn) Commit(ctx context.Context, req connector.CommitRequest) ([]connector.Outcome, error) {
@@ -31,9 +33,15 @@ func (s stubborn) Commit(ctx context.Context, req connector.CommitRequest) ([]co
 
 func (s stubborn) Recover(ctx context.Context, req connector.CommitRequest) (connector.Recovery, error) {
 	if *s.run == req.Run.ID {
+		*s.last += " recover"
 		return connector.CommitAgain, nil
 	}
 	return s.Destination.Recover(ctx, req)
+}
+
+func (s stubborn) Abort(ctx context.Context, st connector.Stage) error {
+	*s.last = "abort"
+	return s.Destination.Abort(ctx, st)
 }
 
 // TestCommitFailsForGood: a commit that an earlier run did not end, and that can't be done any more, is given up by the next run, which
@@ -41,9 +49,9 @@ func (s stubborn) Recover(ctx context.Context, req connector.CommitRequest) (con
 func TestCommitFailsForGood(t *testing.T) {
 	h := newHouse(t)
 	h.source(t, fewRows)
-	var failing string
+	var failing, last string
 	err := error(fault.New(fault.Destination, "test.value", "", "a value does not fit"))
-	h.wrapDestination(func(dst connector.Destination) connector.Destination { return stubborn{dst, err, &failing} })
+	h.wrapDestination(func(dst connector.Destination) connector.Destination { return stubborn{dst, err, &failing, &last} })
 	drive := func() (*run.Report, error) {
 		req := h.request(t, "")
 		req.Pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
@@ -78,6 +86,9 @@ func TestCommitFailsForGood(t *testing.T) {
 	}
 	if r.Status != run.StatusPublished || !strings.Contains(r.Recovered, failing) || !strings.Contains(r.Recovered, "can't be published (a value does not fit)") {
 		t.Errorf("%s; recovered: %s", r.Status, r.Recovered)
+	}
+	if last != "abort recover" {
+		t.Errorf("the commit that was given up was not ended for a process that is only asleep: %q", last)
 	}
 	if n := h.ask(t, "select count(*) from big"); n != 1000 {
 		t.Errorf("big holds %d rows, want 1000", n)
