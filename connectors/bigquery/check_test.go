@@ -172,13 +172,13 @@ func TestProveOnTheEmulator(t *testing.T) {
 			t.Logf("%s: %v", c.Link, c.Fault)
 		}
 	}
-	for _, link := range []string{"replace keeps descriptions", "replace keeps views", "replace keeps row policies", "widening is free", "Japanese column names", "job ID twice", "failed job ID",
+	for _, link := range []string{"replace keeps descriptions", "replace keeps views", "replace keeps row policies", "replace with another type", "widening is free", "Japanese column names", "job ID twice", "failed job ID",
 		"append with fewer columns", "conditional view", "empty job takes an ID", "layout is altered", "values come back", "scratch dataset"} {
 		if !held[link] {
 			t.Errorf("%s does not hold", link)
 		}
 	}
-	for _, link := range []string{"byte limit", "another partitioning", "merge with bounds", "partition without rows", "partition tells its rows"} {
+	for _, link := range []string{"byte limit", "another partitioning", "merge with bounds", "long decimals", "partition without rows", "partition tells its rows"} {
 		if held[link] {
 			t.Errorf("%s is nothing the emulator has, and yet it was seen to hold", link)
 		}

@@ -169,6 +169,27 @@ func (s *scratch) keepsPolicies(ctx context.Context) (string, error) {
 	return "whom they kept out they keep out", err
 }
 
+func (s *scratch) writesAnew(ctx context.Context) (string, error) {
+	if err := s.made(ctx, "rewritten"); err != nil {
+		return "", err
+	}
+	schema := rowsSchema()
+	schema[1].Type = bq.DateFieldType
+	if err := s.load(ctx, "rewritten", `{"id":3,"v":"2026-01-02"}`+"\n", schema, func(l *bq.Loader) { l.WriteDisposition = bq.WriteTruncate }); err != nil {
+		return "", err
+	}
+	meta, err := s.dataset.Table("rewritten").Metadata(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case meta.NumRows != 1 || meta.Schema[1].Type != bq.DateFieldType:
+		return "", otherwise("%d rows, and v is %s", meta.NumRows, meta.Schema[1].Type)
+	case meta.Schema[0].Description != "the key" || meta.Schema[1].Description != "a value":
+		return "", otherwise("column descriptions %q, %q", meta.Schema[0].Description, meta.Schema[1].Description)
+	}
+	return "text became DATE, with the descriptions that the job brings", nil
+}
+
 func (s *scratch) overwritesPartition(ctx context.Context) (string, error) {
 	schema := bq.Schema{{Name: "day", Type: bq.DateFieldType}, {Name: "id", Type: bq.IntegerFieldType}}
 	err := s.dataset.Table("days").Create(ctx, &bq.TableMetadata{Schema: schema, TimePartitioning: &bq.TimePartitioning{Type: bq.DayPartitioningType, Field: "day"}})

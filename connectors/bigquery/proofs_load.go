@@ -75,6 +75,14 @@ func (s *scratch) holdsFloats(ctx context.Context) (string, error) {
 	return "also those that are no numbers", s.ask(ctx, "SELECT string_agg(CAST(v AS STRING), ' ' ORDER BY n) FROM floats", "NaN inf -inf 0.1 5e-324")
 }
 
+func (s *scratch) holdsLongDecimals(ctx context.Context) (string, error) {
+	long := strings.Repeat("9", 38) + "." + strings.Repeat("9", 38)
+	if err := s.loadZipped(ctx, "decimals", bq.BigNumericFieldType, `"`+long+`"`, `"-`+long+`"`); err != nil {
+		return "", err
+	}
+	return "BIGNUMERIC takes 76 digits from text", s.ask(ctx, "SELECT string_agg(CAST(v AS STRING), ' ' ORDER BY n) FROM decimals", long+" -"+long)
+}
+
 func (s *scratch) relaxesFree(ctx context.Context) (string, error) {
 	schema := rowsSchema()
 	schema[1].Required = true

@@ -28,6 +28,7 @@ var proofs = []proof{
 	{"replace adds columns", (*scratch).addsColumns},
 	{"replace keeps views", (*scratch).keepsViews},
 	{"replace keeps row policies", (*scratch).keepsPolicies},
+	{"replace with another type", (*scratch).writesAnew},
 	{"partition overwrite", (*scratch).overwritesPartition},
 	{"partition without rows", (*scratch).readsEmptyPartition},
 	{"partition tells its rows", (*scratch).tellsPartition},
@@ -46,6 +47,7 @@ var proofs = []proof{
 	{"JSON values", (*scratch).holdsJSON},
 	{"GEOGRAPHY values", (*scratch).holdsGeography},
 	{"FLOAT64 values", (*scratch).holdsFloats},
+	{"long decimals", (*scratch).holdsLongDecimals},
 	{"relaxing is free", (*scratch).relaxesFree},
 }
 
