@@ -158,6 +158,20 @@ func (c *Column) Uint64(v uint64) {
 	c.n++
 }
 
+// Word appends the low bytes of v to a column 1, 2, 4 or 8 bytes wide.
+func (c *Column) Word(bytes int, v uint64) {
+	switch bytes {
+	case 1:
+		c.Uint8(uint8(v))
+	case 2:
+		c.Uint16(uint16(v))
+	case 4:
+		c.Uint32(uint32(v))
+	default:
+		c.Uint64(v)
+	}
+}
+
 // Raw appends n values of a fixed width of whole bytes as they lie in memory.
 func (c *Column) Raw(values []byte, n int) { c.data = append(c.data, values...); c.n += n }
 

@@ -94,16 +94,7 @@ func integerParser(t arrow.DataType) (parser, error) {
 		if err != nil {
 			return err
 		}
-		switch bits {
-		case 8:
-			c.Uint8(uint8(v))
-		case 16:
-			c.Uint16(uint16(v))
-		case 32:
-			c.Uint32(uint32(v))
-		default:
-			c.Uint64(v)
-		}
+		c.Word(bits/8, v)
 		return nil
 	}, nil
 }

@@ -199,16 +199,7 @@ func putWord(c *batch.Column, t typed, sort int) {
 		c.Uint64(math.Float64bits(floats[sort-1]))
 		return
 	}
-	switch typ.(arrow.FixedWidthDataType).Bytes() {
-	case 1:
-		c.Uint8(uint8(word))
-	case 2:
-		c.Uint16(uint16(word))
-	case 4:
-		c.Uint32(uint32(word))
-	default:
-		c.Uint64(word)
-	}
+	c.Word(typ.(arrow.FixedWidthDataType).Bytes(), word)
 }
 
 func putDecimal(c *batch.Column, t arrow.DecimalType, sort int) {

@@ -181,15 +181,6 @@ func exactInteger(c *batch.Column, t arrow.DataType, v int64) bool {
 	if cut != v || bits == 64 && arrow.IsUnsignedInteger(t.ID()) && v < 0 {
 		return false
 	}
-	switch bits {
-	case 8:
-		c.Uint8(uint8(v))
-	case 16:
-		c.Uint16(uint16(v))
-	case 32:
-		c.Uint32(uint32(v))
-	default:
-		c.Uint64(uint64(v))
-	}
+	c.Word(bits/8, uint64(v))
 	return true
 }

@@ -117,16 +117,7 @@ func appendValue(c *batch.Column, t arrow.DataType, i int) {
 		}
 		c.List()
 	case arrow.FixedWidthDataType:
-		switch t.Bytes() {
-		case 1:
-			c.Uint8(uint8(v))
-		case 2:
-			c.Uint16(uint16(v))
-		case 4:
-			c.Uint32(uint32(v))
-		default:
-			c.Uint64(v)
-		}
+		c.Word(t.Bytes(), v)
 	}
 }
 
