@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	bq "cloud.google.com/go/bigquery"
 	"google.golang.org/api/option"
@@ -26,7 +25,7 @@ func TestApplyToBigQuery(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	dataset := client.Dataset(db)
-	if err := dataset.Create(t.Context(), &bq.DatasetMetadata{Location: "asia-northeast1", DefaultTableExpiration: time.Hour}); err != nil {
+	if err := dataset.Create(t.Context(), &bq.DatasetMetadata{Location: "asia-northeast1"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dataset.DeleteWithContents(context.Background()) }) // the emulator forgets it when it stops
