@@ -70,7 +70,7 @@ bench: build servers ## measure every route beside the floor; ROWS=, RUNS=
 lint: ## gofmt, go vet and golangci-lint
 	GO_TAGS='$(TAGS)' scripts/lint.sh $(PKG)
 
-test-bigquery: ## fifty tables through the BigQuery emulator, with the process killed in between: six minutes
+test-bigquery: ## fifty tables through the BigQuery emulator, with the process killed in between: two minutes
 	BIGQUERY_TABLES=50 $(GO) test -count=1 -timeout 30m -run 'TestRun$$' ./connectors/bigquery
 
 gen: ## write the generated documentation and schema anew

@@ -37,10 +37,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// tables is how many tables the application has: few in every day's tests, as the emulator takes its time; make test-bigquery has fifty.
+// tables is how many tables the application has: thirty, as the emulator takes its time; make test-bigquery has fifty.
 func tables(t *testing.T) int {
 	t.Helper()
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("BIGQUERY_TABLES"), "8"))
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("BIGQUERY_TABLES"), "30"))
 	if err != nil {
 		t.Fatal(err)
 	}
