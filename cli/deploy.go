@@ -125,11 +125,7 @@ func (a *app) deployStatusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "How the deployment is: runs, alarms, what was deployed", Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			j, c, err := a.deployment(cmd.Context())
-			if err != nil {
-				return err
-			}
-			zone, err := deployZone(j)
+			j, c, zone, err := a.deploymentIn(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -148,6 +144,16 @@ func (a *app) deployStatusCommand() *cobra.Command {
 
 // moment is how commands about a deployment write a time.
 const moment = "2006-01-02 15:04:05 MST"
+
+// deploymentIn is [app.deployment], and the zone that its times are shown in.
+func (a *app) deploymentIn(ctx context.Context) (*job.Job, *aws.Cloud, *time.Location, error) {
+	j, c, err := a.deployment(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	zone, err := deployZone(j)
+	return j, c, zone, err
+}
 
 // deployZone is the zone that times of a deployment are shown in: its schedule's, else the business day's.
 func deployZone(j *job.Job) (*time.Location, error) {

@@ -55,11 +55,7 @@ starts a run, shows its log and ends with its exit code. Where there is nothing 
 
 func (a *app) deployAWS(cmd *cobra.Command, f deployFlags) error {
 	ctx := cmd.Context()
-	j, c, err := a.deployment(ctx)
-	if err != nil {
-		return err
-	}
-	zone, err := deployZone(j)
+	j, c, zone, err := a.deploymentIn(ctx)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,7 @@ func (a *app) deployLogsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "logs", Short: "The tasks' log", Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			j, c, err := a.deployment(cmd.Context())
-			if err != nil {
-				return err
-			}
-			zone, err := deployZone(j)
+			_, c, zone, err := a.deploymentIn(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -35,11 +31,7 @@ func (a *app) deployRunNowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run-now", Short: "Start a run in the cloud, show its log, end with its exit code", Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			j, c, err := a.deployment(cmd.Context())
-			if err != nil {
-				return err
-			}
-			zone, err := deployZone(j)
+			_, c, zone, err := a.deploymentIn(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -138,27 +138,27 @@ func fileExt(path string) string {
 	return base[strings.IndexByte(base, '.'):]
 }
 
-// lane waits until one more file may travel between this machine and the bucket. What it returns says that the file is there.
-func (d *dest) lane(ctx context.Context) (leave func(), err error) {
+// lane waits until one more file may travel between this machine and the bucket. leave says that the file is there.
+func (d *dest) lane(ctx context.Context) (service *storage.Service, leave func(), err error) {
 	select {
 	case d.lanes <- struct{}{}:
-		return func() { <-d.lanes }, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
+	leave = func() { <-d.lanes }
+	if service, err = d.storage(ctx); err != nil {
+		leave()
+	}
+	return service, leave, err
 }
 
 // uploadFile stores one file, unless it is there. What arrived is compared with what was spooled.
 func (d *dest) uploadFile(ctx context.Context, bucket, name string, s shard) error {
-	leave, err := d.lane(ctx)
+	service, leave, err := d.lane(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	service, err := d.storage(ctx)
-	if err != nil {
-		return err
-	}
 	switch there, err := service.Objects.Get(bucket, name).Context(ctx).Do(); {
 	case err == nil && there.Size == uint64(s.Bytes):
 		return nil
@@ -210,15 +210,11 @@ func (d *dest) fetch(ctx context.Context, f shard) error {
 }
 
 func (d *dest) fetchFile(ctx context.Context, bucket string, f shard) error {
-	leave, err := d.lane(ctx)
+	service, leave, err := d.lane(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	service, err := d.storage(ctx)
-	if err != nil {
-		return err
-	}
 	answer, err := service.Objects.Get(bucket, f.Object).Context(ctx).Download()
 	if err != nil {
 		return err

@@ -83,6 +83,32 @@ func wrong(ctx context.Context, err error) error {
 
 // answer yields row and what follows it, up to n rows, 0 for all.
 func (d *dest) answer(ctx context.Context, schema *arrow.Schema, it *bq.RowIterator, row []bq.Value, n int, more *bool) batch.Stream {
+	return d.built(schema, func(b *batch.Builder, flush func() bool) (err error) {
+		const perBatch = 1000
+		for count := 0; row != nil; count++ {
+			if n > 0 && count == n {
+				*more = true
+				return nil
+			}
+			for i, v := range row {
+				put(b.Columns[i], it.Schema[i], v)
+			}
+			if b.Rows() >= perBatch && !flush() {
+				return nil
+			}
+			if row, err = next(it); errors.Is(err, iterator.Done) {
+				return nil
+			} else if err != nil {
+				return wrong(ctx, err)
+			}
+		}
+		return nil
+	})
+}
+
+// built is a stream of the rows that fill appends to a builder. When there are enough for a batch, fill calls flush, which returns false once
+// nobody wants more; what is left at its end is the last batch.
+func (d *dest) built(schema *arrow.Schema, fill func(b *batch.Builder, flush func() bool) error) batch.Stream {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		b, err := batch.NewBuilder(schema, d.pool, readBatchBytes)
 		if err != nil {
@@ -90,35 +116,24 @@ func (d *dest) answer(ctx context.Context, schema *arrow.Schema, it *bq.RowItera
 			return
 		}
 		defer b.Release()
+		wanted := true
 		flush := func() bool {
 			rec, err := b.Batch()
 			if err != nil {
+				wanted = false
 				yield(nil, err)
 				return false
 			}
 			defer rec.Release()
-			return yield(rec, nil)
+			wanted = yield(rec, nil)
+			return wanted
 		}
-		const perBatch = 1000
-		for count := 0; row != nil; count++ {
-			if n > 0 && count == n {
-				*more = true
-				break
-			}
-			for i, v := range row {
-				put(b.Columns[i], it.Schema[i], v)
-			}
-			if b.Rows() >= perBatch && !flush() {
-				return
-			}
-			if row, err = next(it); err != nil && !errors.Is(err, iterator.Done) {
-				yield(nil, wrong(ctx, err))
-				return
-			} else if err != nil {
-				break
-			}
-		}
-		if b.Rows() > 0 {
+		err = fill(b, flush)
+		switch {
+		case !wanted:
+		case err != nil:
+			yield(nil, err)
+		case b.Rows() > 0:
 			flush()
 		}
 	}

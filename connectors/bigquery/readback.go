@@ -73,51 +73,47 @@ func (d *dest) hidden(ctx context.Context, md *bq.TableMetadata, name string) st
 
 // readBack reads all rows of a partition for free, in schema. A value that its column there can't hold ends it with [moved].
 func (d *dest) readBack(ctx context.Context, into string, schema *arrow.Schema) batch.Stream {
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		b, err := batch.NewBuilder(schema, d.pool, readBatchBytes)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer b.Release()
-		flush := func() bool {
-			rec, err := b.Batch()
-			if err != nil {
-				yield(nil, err)
-				return false
-			}
-			defer rec.Release()
-			return yield(rec, nil)
-		}
+	return d.built(schema, func(b *batch.Builder, flush func() bool) error {
 		it := d.ds.Table(into).Read(ctx)
+		var from []int // where each column's values stand in a row
 		for {
-			row := map[string]bq.Value{}
-			err := classify(it.Next(&row), "read "+into+" back")
+			row, err := next(it)
+			err = classify(err, "read "+into+" back")
 			if errors.Is(err, iterator.Done) || status(err) == http.StatusNotFound { // a partition that is not there yet
-				break
+				return nil
+			}
+			if err == nil && from == nil {
+				from, err = standIn(it.Schema, schema)
 			}
 			if err == nil {
-				err = putBack(b, schema, row, byName(it.Schema))
+				err = putBack(b, schema, row, from)
 			}
 			if err != nil {
-				yield(nil, err)
-				return
+				return err
 			}
 			if b.Full() && !flush() {
-				return
+				return nil
 			}
 		}
-		if b.Rows() > 0 {
-			flush()
+	})
+}
+
+// standIn finds the columns of schema in what is read.
+func standIn(there bq.Schema, schema *arrow.Schema) ([]int, error) {
+	from := make([]int, schema.NumFields())
+	for i, f := range schema.Fields() {
+		from[i] = slices.IndexFunc(there, func(old *bq.FieldSchema) bool { return strings.EqualFold(old.Name, f.Name) })
+		if from[i] < 0 {
+			return nil, moved{"column " + f.Name + " is not there any more"}
 		}
 	}
+	return from, nil
 }
 
 // putBack appends a row.
-func putBack(b *batch.Builder, schema *arrow.Schema, row map[string]bq.Value, there map[string]*bq.FieldSchema) error {
+func putBack(b *batch.Builder, schema *arrow.Schema, row []bq.Value, from []int) error {
 	for i, f := range schema.Fields() {
-		old := there[strings.ToLower(f.Name)]
-		if old == nil || !exactly(b.Columns[i], f.Type, row[old.Name]) {
+		if !exactly(b.Columns[i], f.Type, row[from[i]]) {
 			return moved{fmt.Sprintf("column %s has a value that does not come as %s", f.Name, f.Type)}
 		}
 	}
